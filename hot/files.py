@@ -1,0 +1,109 @@
+"""Files that are either whole or absent: atomic writes, checksums, validated documents."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hot.errors import InputError, StorageError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends without an error.
+
+    A kill, a full disk or an error at any moment leaves the earlier file as it was.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.stem}.", suffix=f".tmp{target.suffix}"
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {target}: {error.strerror or error}; free the disk or choose another folder"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path` atomically, in UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], document: object) -> None:
+    """Write a JSON document atomically; NaN and infinity are refused (they are no JSON)."""
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
+    """The text of `path`.
+
+    Raises:
+        InputError: there is no such file, or it is not text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"no {what} at {path}; check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the {what} {path}: {error}") from error
+
+
+def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
+    """The JSON document in `path`.
+
+    Raises:
+        InputError: missing, truncated or otherwise not JSON; names the line.
+    """
+    try:
+        return json.loads(read_text(path, what))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"the {what} {path} is damaged (line {error.lineno}: {error.msg}); "
+            "restore it or make it again"
+        ) from error
+
+
+def read_yaml(path: str | os.PathLike[str], what: str = "file") -> Any:
+    """The YAML document in `path`.
+
+    Raises:
+        InputError: missing or not YAML; names the line.
+    """
+    try:
+        return yaml.safe_load(read_text(path, what))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or error
+        raise InputError(f"the {what} {path}{where} is not valid YAML: {problem}") from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
