@@ -46,7 +46,7 @@ class InfeasibleError(HotError):
     """No architecture meets the budgets; exit code 3.
 
     `nearest` maps every resource under budget to the least value at which the program becomes
-    feasible with the other budgets unchanged (same unit as the budget), or None where no value helps.
+    feasible with the other budgets unchanged (in the budget's unit), or None where none helps.
     """
 
     exit_code = 3

@@ -41,7 +41,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise StorageError(
-            f"cannot write {target}: {error.strerror or error}; free the disk or choose another folder"
+            f"cannot write {target}: {error.strerror or error}; "
+            "free the disk or choose another folder"
         ) from error
     finally:
         if temporary is not None:

@@ -1,0 +1,1 @@
+"""hot: provably best networks for a device, trained, quantised and measured."""

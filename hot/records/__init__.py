@@ -1,0 +1,53 @@
+"""Records: what crosses the borders of rooms, each with one file form; no torch."""
+
+from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget
+from hot.records.candidate import Candidate, Prediction
+from hot.records.document import from_document, load_record, save_record, to_document
+from hot.records.measurement import ESTIMATES, MEASURES, DeviceInfo, Measurement, NodeTime
+from hot.records.outcome import Deployment, EpochRow, LayerNoise, TrainResult
+from hot.records.recipe import Recipe
+from hot.records.run import Provenance, RunFolder, now, processor, provenance
+from hot.records.tables import (
+    HEAD,
+    STEM,
+    CheckResult,
+    LatencyTable,
+    Lut,
+    LutEntry,
+    QualityTable,
+)
+
+__all__ = [
+    "ESTIMATES",
+    "HEAD",
+    "MEASURES",
+    "RESOURCE_LABELS",
+    "STEM",
+    "Budget",
+    "Candidate",
+    "CheckResult",
+    "Deployment",
+    "DeviceInfo",
+    "EpochRow",
+    "LatencyTable",
+    "LayerNoise",
+    "Lut",
+    "LutEntry",
+    "Measurement",
+    "NodeTime",
+    "Prediction",
+    "Provenance",
+    "QualityTable",
+    "Recipe",
+    "RunFolder",
+    "TrainResult",
+    "format_resource",
+    "from_document",
+    "load_record",
+    "now",
+    "parse_budget",
+    "processor",
+    "provenance",
+    "save_record",
+    "to_document",
+]

@@ -1,0 +1,73 @@
+"""Budgets: upper limits on what a network may cost on the device."""
+
+from dataclasses import dataclass, fields
+
+from hot.units import format_bytes, format_count, format_ms, parse_quantity
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper limits of a whole network, stem and head included; None leaves a resource free.
+
+    `weight_bytes` is a sum over the network, `activation_bytes` a maximum over it.
+    """
+
+    latency_ms: float | None = None
+    weight_bytes: float | None = None
+    activation_bytes: float | None = None
+    energy_mj: float | None = None
+    macs: float | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None:
+                parts.append(f"{RESOURCE_LABELS[item.name]} <= {format_resource(item.name, value)}")
+        return ", ".join(parts) or "no budget"
+
+
+RESOURCE_LABELS = {
+    "latency_ms": "latency",
+    "weight_bytes": "weight memory",
+    "activation_bytes": "peak activation memory",
+    "energy_mj": "energy",
+    "macs": "MACs",
+}
+
+
+def format_resource(resource: str, value: float) -> str:
+    """A value of a budgeted resource with its unit."""
+    if resource.endswith("_bytes"):
+        return format_bytes(value)
+    if resource == "latency_ms":
+        return format_ms(value)
+    return f"{value:.4g} mJ" if resource == "energy_mj" else format_count(value)
+
+
+def parse_budget(
+    latency: str | None = None,
+    memory: str | None = None,
+    activations: str | None = None,
+    energy: str | None = None,
+    macs: str | None = None,
+) -> Budget:
+    """A budget from what a user writes; `memory` is that of the weights.
+
+    Raises:
+        InputError: a number or unit is missing or wrong; names the budget.
+
+    >>> parse_budget(latency="30ms", memory="2MiB")
+    Budget(latency_ms=30.0, weight_bytes=2097152.0, activation_bytes=None, energy_mj=None, macs=None)
+    """
+
+    def read(text: str | None, dimension: str, what: str) -> float | None:
+        return None if text is None else parse_quantity(text, dimension, what)
+
+    return Budget(
+        read(latency, "latency", "the latency budget"),
+        read(memory, "memory", "the memory budget"),
+        read(activations, "memory", "the activation budget"),
+        read(energy, "energy", "the energy budget"),
+        read(macs, "macs", "the MACs budget"),
+    )

@@ -1,0 +1,178 @@
+"""Look-up tables: measured entries, and the slot x choice tables the searcher reads."""
+
+import math
+from dataclasses import dataclass, field
+
+from hot.errors import LutError
+from hot.records.measurement import DeviceInfo
+from hot.space import Architecture, Space
+
+STEM, HEAD = "stem", "head"
+
+
+@dataclass(frozen=True)
+class LutEntry:
+    """The latency of one piece of work: a choice at one layer's shapes, the stem, or the head.
+
+    Attributes:
+        spread: robust relative spread of the samples.
+        n_samples: independent samples behind the value.
+    """
+
+    latency_ms: float
+    spread: float = 0.0
+    n_samples: int = 1
+    energy_mj: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Prediction against measurement on whole networks that were not used to build the LUT."""
+
+    n_networks: int
+    mean_error: float
+    worst_error: float
+    bias: float
+    spearman: float
+    seed: int
+    date: str
+    predicted_ms: tuple[float, ...]
+    measured_ms: tuple[float, ...]
+    architectures: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"error {self.mean_error:.1%} mean, {self.worst_error:.1%} worst, "
+            f"Spearman {self.spearman:.3f} on {self.n_networks} held-out networks ({self.date})"
+        )
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Latency of every choice of every slot of a space on one device.
+
+    Assumption: a network's latency is the sum of its blocks and the fixed parts. It fails where
+    neighbouring blocks share caches or are fused by the runtime; `check` says by how much.
+
+    Attributes:
+        latency_ms: one row a slot, one value a choice, in the space's order.
+        fixed_ms: stem, head and the constant cost of an inference.
+        energy_mj, fixed_energy_mj: the same in mJ, or None where the device tells no energy.
+    """
+
+    space: str
+    device: DeviceInfo
+    precision: str
+    method: str
+    latency_ms: tuple[tuple[float, ...], ...]
+    fixed_ms: float
+    energy_mj: tuple[tuple[float, ...], ...] | None = None
+    fixed_energy_mj: float | None = None
+    check: CheckResult | None = None
+
+    def predict_ms(self, space: Space, architecture: Architecture) -> float:
+        """Predicted latency of a whole architecture in ms."""
+        rows = zip(self.latency_ms, space.indices(architecture), strict=True)
+        return self.fixed_ms + sum(row[i] for row, i in rows)
+
+
+@dataclass(frozen=True)
+class Lut:
+    """All measured entries of one space on one device at one precision.
+
+    Attributes:
+        entries: by work key (`Choice.work_key`), and `stem` and `head`.
+        sentinels: architecture key to latency in ms of the networks that watch for drift.
+    """
+
+    space: str
+    device: DeviceInfo
+    precision: str
+    resolution: int
+    method: str
+    entries: dict[str, LutEntry] = field(hash=False)
+    sentinels: dict[str, float] = field(default_factory=dict, hash=False)
+    check: CheckResult | None = None
+    created: str = ""
+
+    def require(self, space: Space, device: DeviceInfo | None = None) -> None:
+        """Raise `LutError` unless this LUT belongs to `space` (and to `device`, where given)."""
+        if self.space != space.key:
+            raise LutError(
+                f"the LUT was made for the space {self.space!r}, not for {space.key!r}; "
+                "choose the matching LUT or run hot build-lut for this space"
+            )
+        if device is not None and device.key != self.device.key:
+            raise LutError(
+                f"the LUT was made on {self.device.key!r}, this device is {device.key!r} "
+                f"(LUT | here: {self.device.difference(device)}); run hot build-lut here"
+            )
+
+    def table(self, space: Space) -> LatencyTable:
+        """The slot x choice table of `space`.
+
+        Raises:
+            LutError: made for another space, or an entry is missing or not a finite number > 0.
+        """
+        self.require(space)
+        rows, energies = [], []
+        for slot in space.slots:
+            per_choice = [
+                [self._entry(choice.work_key(layer)) for layer in slot.layers]
+                for choice in slot.choices
+            ]
+            rows.append(tuple(sum(e.latency_ms for e in entries) for entries in per_choice))
+            energies.append(tuple(_energy(entries) for entries in per_choice))
+        fixed = [self._entry(STEM), self._entry(HEAD)]
+        fixed_energy = _energy(fixed)
+        has_energy = not math.isnan(fixed_energy) and not any(
+            math.isnan(value) for row in energies for value in row
+        )
+        return LatencyTable(
+            self.space,
+            self.device,
+            self.precision,
+            self.method,
+            tuple(rows),
+            sum(e.latency_ms for e in fixed),
+            tuple(energies) if has_energy else None,
+            fixed_energy if has_energy else None,
+            self.check,
+        )
+
+    def _entry(self, key: str) -> LutEntry:
+        entry = self.entries.get(key)
+        if entry is None:
+            raise LutError(
+                f"the LUT of {self.space!r} has no entry {key!r}: its build did not end; "
+                "run hot build-lut again, it goes on where it stopped"
+            )
+        if not math.isfinite(entry.latency_ms) or entry.latency_ms < 0:
+            raise LutError(
+                f"the LUT entry {key!r} is {entry.latency_ms}, not a latency in ms; "
+                "the file is damaged: run hot build-lut again"
+            )
+        return entry
+
+
+def _energy(entries: list[LutEntry]) -> float:
+    return sum(math.nan if e.energy_mj is None else e.energy_mj for e in entries)
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """A score of every choice of every slot; higher is better, a network's score is the sum.
+
+    Attributes:
+        scorer: what made it, for example `macs` or a file.
+        values: one row a slot, one value a choice, in the space's order.
+        fixed: the score of the parts outside the slots.
+        seconds, n_images: what making it cost.
+    """
+
+    space: str
+    scorer: str
+    values: tuple[tuple[float, ...], ...]
+    fixed: float = 0.0
+    seconds: float = 0.0
+    n_images: int = 0

@@ -1,0 +1,245 @@
+"""Search spaces from YAML: found by name or path, validated with the file and key at fault."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hot.errors import SpaceError, unknown_name
+from hot.files import read_yaml
+from hot.space.operators import Choice, Layer, Rules, find_operator, parse_choice
+from hot.space.shapes import Block, Conv, Shape, make_divisible
+from hot.space.space import Head, Slot, Space
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
+
+Positive = Annotated[int, Field(gt=0)]
+OddKernel = Literal[1, 3, 5, 7, 9, 11]
+Stride = Literal[1, 2, 4]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Menu(_Model):
+    operator: str
+    expansion: list[Annotated[float, Field(gt=0, le=64)]] = [1.0]
+    kernel: list[OddKernel] = [1]
+
+
+class _Stem(_Model):
+    channels: Positive
+    kernel: OddKernel = 3
+    stride: Stride = 2
+    pool_stride: Stride = 1
+
+
+class _HeadModel(_Model):
+    channels: Positive | None = None
+
+
+class _SlotModel(_Model):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+    channels: Positive
+    repeats: Positive = 1
+    stride: Stride = 1
+    choices: str
+    original: str
+
+
+class _SpaceModel(_Model):
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    description: str
+    in_channels: Positive = 3
+    resolution: Positive
+    n_classes: Annotated[int, Field(ge=2)]
+    widths: Annotated[list[Annotated[float, Field(gt=0, le=16)]], Field(min_length=1)] = [1.0]
+    activation: Literal["relu", "relu6", "hardswish"] = "relu6"
+    round_to: Positive = 8
+    granularity: Literal["slot", "layer"] = "slot"
+    stem: _Stem
+    head: _HeadModel
+    menus: dict[str, Annotated[list[_Menu], Field(min_length=1)]]
+    slots: Annotated[list[_SlotModel], Field(min_length=1)]
+
+
+def explain(error: ValidationError) -> str:
+    """The first fault of a pydantic error: the key, what is wrong, what was given."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "document"
+    given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
+    return f"{key}: {fault['msg']}{given}"
+
+
+def space_files() -> dict[str, Path]:
+    """The spaces that ship with hot, by name."""
+    return {p.stem: p for folder in _FOLDERS for p in sorted(folder.glob("*.yaml"))}
+
+
+def find_space(name_or_path: str) -> Path:
+    """The YAML file of a space given by name or by path.
+
+    Raises:
+        SpaceError: neither a known name nor a file.
+    """
+    known = space_files()
+    if name_or_path in known:
+        return known[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    raise SpaceError(unknown_name("space", name_or_path, known) + "; or give a YAML file")
+
+
+def _read(path: Path) -> _SpaceModel:
+    document: Any = read_yaml(path, "search space")
+    try:
+        return _SpaceModel.model_validate(document)
+    except ValidationError as error:
+        raise SpaceError(f"search space {path}: {explain(error)}") from error
+
+
+def describe_space(name_or_path: str) -> tuple[str, list[float]]:
+    """The description and the width multipliers that the file of a space states."""
+    model = _read(find_space(name_or_path))
+    return model.description, list(model.widths)
+
+
+def load_space(
+    name_or_path: str,
+    *,
+    width: float = 1.0,
+    resolution: int | None = None,
+    n_classes: int | None = None,
+    in_channels: int | None = None,
+    granularity: str | None = None,
+) -> Space:
+    """The space called `name_or_path`, at a width, resolution (pixels) and class count.
+
+    What is not given is taken from the file. `granularity` is `slot` (repeated layers take one
+    choice) or `layer` (one choice each).
+
+    Raises:
+        SpaceError: no such space, or not valid; names file, key and what is allowed.
+
+    >>> space = load_space("mobilenetv2")
+    >>> len(space.slots), space.size
+    (7, 204073344)
+    """
+    path = find_space(name_or_path)
+    model = _read(path)
+    _check_argument("width", width, 0 < width <= 16, "a number in (0, 16]")
+    if granularity not in (None, "slot", "layer"):
+        raise SpaceError(unknown_name("granularity", granularity, ["slot", "layer"]))
+    side = resolution if resolution is not None else model.resolution
+    _check_argument("resolution", side, 8 <= side <= 4096, "between 8 and 4096 pixels")
+    classes = n_classes if n_classes is not None else model.n_classes
+    _check_argument("n_classes", classes, classes >= 2, "at least 2")
+    colours = in_channels if in_channels is not None else model.in_channels
+    _check_argument("in_channels", colours, colours >= 1, "at least 1")
+    return _make_space(
+        model,
+        path,
+        width,
+        Shape(colours, side, side),
+        classes,
+        granularity or model.granularity,
+    )
+
+
+def _check_argument(name: str, value: float, is_valid: bool, allowed: str) -> None:
+    if not is_valid:
+        raise SpaceError(f"{name} must be {allowed}, not {value!r}")
+
+
+def _make_space(
+    model: _SpaceModel, path: Path, width: float, image: Shape, n_classes: int, granularity: str
+) -> Space:
+    rules = Rules(model.activation, model.round_to)
+    stem_channels = make_divisible(model.stem.channels * width, model.round_to)
+    stem = Block(
+        (Conv(image.channels, stem_channels, model.stem.kernel, model.stem.stride),),
+        pool_stride=model.stem.pool_stride,
+    )
+    menus = {name: _expand_menu(path, name, rows) for name, rows in model.menus.items()}
+    shape, slots = stem.output(image), []
+    for index, row in enumerate(model.slots):
+        where = f"search space {path}: slots.{index}"
+        if row.choices not in menus:
+            raise SpaceError(f"{where}.choices: {unknown_name('menu', row.choices, menus)}")
+        channels = make_divisible(row.channels * width, model.round_to)
+        layers, shape = _make_layers(shape, channels, row.stride, row.repeats)
+        slot = _make_slot(where, row, layers, menus[row.choices])
+        slots += _split(slot) if granularity == "layer" and row.repeats > 1 else [slot]
+    names = [slot.name for slot in slots]
+    if len(set(names)) < len(names):
+        raise SpaceError(f"search space {path}: slots have equal names: {', '.join(names)}")
+    head = _make_head(model, width, shape, n_classes)
+    space = Space(model.name, width, granularity, rules, image, stem, tuple(slots), head)
+    if space.size < 2:
+        raise SpaceError(
+            f"search space {path}: it holds one architecture only, so there is nothing to choose; "
+            "give at least one slot two legal choices under 'menus'"
+        )
+    return space
+
+
+def _make_head(model: _SpaceModel, width: float, shape: Shape, n_classes: int) -> Head:
+    if model.head.channels is None:
+        return Head(shape, None, n_classes)
+    channels = make_divisible(model.head.channels * max(1.0, width), model.round_to)
+    return Head(shape, Conv(shape.channels, channels), n_classes)
+
+
+def _expand_menu(path: Path, name: str, rows: list[_Menu]) -> tuple[Choice, ...]:
+    choices: list[Choice] = []
+    for index, row in enumerate(rows):
+        where = f"search space {path}: menus.{name}.{index}"
+        try:
+            parameters = find_operator(row.operator).parameters
+        except SpaceError as error:
+            raise SpaceError(f"{where}.operator: {error}") from error
+        for given in ("expansion", "kernel"):
+            if given in row.model_fields_set and given not in parameters:
+                raise SpaceError(
+                    f"{where}.{given}: the operator {row.operator!r} has no {given}; remove the key"
+                )
+        choices += [Choice(row.operator, e, k) for e in row.expansion for k in row.kernel]
+    if len(set(choices)) < len(choices):
+        raise SpaceError(f"search space {path}: menus.{name} names a choice twice")
+    return tuple(choices)
+
+
+def _make_layers(
+    shape: Shape, channels: int, stride: int, repeats: int
+) -> tuple[tuple[Layer, ...], Shape]:
+    first = Layer(shape, channels, stride)
+    out = Shape(channels, -(-shape.height // stride), -(-shape.width // stride))
+    return (first, *[Layer(out, channels)] * (repeats - 1)), out
+
+
+def _make_slot(
+    where: str, row: _SlotModel, layers: tuple[Layer, ...], menu: tuple[Choice, ...]
+) -> Slot:
+    legal = tuple(c for c in menu if all(c.is_legal(layer) for layer in layers))
+    try:
+        original = parse_choice(row.original)
+    except SpaceError as error:
+        raise SpaceError(f"{where}.original: {error}") from error
+    if original not in legal:
+        keys = ", ".join(choice.key for choice in legal) or "none"
+        raise SpaceError(
+            f"{where}.original: {row.original!r} is no legal choice of the slot; these are {keys}"
+        )
+    return Slot(row.name, layers, legal, original)
+
+
+def _split(slot: Slot) -> list[Slot]:
+    return [
+        replace(slot, name=f"{slot.name}_{index + 1}", layers=(layer,))
+        for index, layer in enumerate(slot.layers)
+    ]
