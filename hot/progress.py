@@ -4,7 +4,8 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +20,12 @@ from rich.progress import (
 _LINE_EVERY_S = 10.0
 log = logging.getLogger(__name__)
 
-Advance = Callable[[int, str], None]
+
+class Advance(Protocol):
+    """Reports `n` more pieces of work done, with a short note."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None:
+        """Add `n` to the work done."""
 
 
 @contextlib.contextmanager
@@ -41,7 +47,11 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(label, total=total, completed=done, note="")
-            yield lambda n=1, note="": bar.update(task, advance=n, note=note)
+
+            def move(n: int = 1, note: str = "") -> None:
+                bar.update(task, advance=n, note=note)
+
+            yield move
         return
     start = last = time.monotonic()
     count = done

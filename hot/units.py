@@ -1,4 +1,4 @@
-"""Quantities with units: as a user writes them (`30ms`, `2MiB`, `1.5mJ`, `10M`), as hot shows them."""
+"""Quantities with units: as a user writes them (`30ms`, `2MiB`, `10M`), as hot shows them."""
 
 import math
 import re

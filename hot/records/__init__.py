@@ -1,5 +1,6 @@
 """Records: what crosses the borders of rooms, each with one file form; no torch."""
 
+from hot.records.artifact import Artifact
 from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget
 from hot.records.candidate import Candidate, Prediction
 from hot.records.document import from_document, load_record, save_record, to_document
@@ -23,6 +24,7 @@ __all__ = [
     "MEASURES",
     "RESOURCE_LABELS",
     "STEM",
+    "Artifact",
     "Budget",
     "Candidate",
     "CheckResult",

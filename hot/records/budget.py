@@ -57,8 +57,8 @@ def parse_budget(
     Raises:
         InputError: a number or unit is missing or wrong; names the budget.
 
-    >>> parse_budget(latency="30ms", memory="2MiB")
-    Budget(latency_ms=30.0, weight_bytes=2097152.0, activation_bytes=None, energy_mj=None, macs=None)
+    >>> print(parse_budget(latency="30ms", memory="2MiB"))
+    latency <= 30 ms, weight memory <= 2.00 MiB
     """
 
     def read(text: str | None, dimension: str, what: str) -> float | None:

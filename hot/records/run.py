@@ -3,15 +3,16 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
 from hot.errors import InputError
-from hot.files import write_text
+from hot.files import read_text, write_text
 from hot.records.document import load_record, save_record
+from hot.space import Space, SpaceSpec, find_space
 
 T = TypeVar("T")
 _PACKAGES = ("hot", "torch", "onnxruntime", "onnx", "pulp", "optuna", "numpy", "timm")
@@ -72,7 +73,13 @@ def _commit() -> str:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that holds one run; every stage writes its records here and finds them again."""
+    """A folder that holds one run; every stage writes its records here and finds them again.
+
+    Layout: `config.yaml`, `provenance.json`, `space.yaml`, `space.json` (SpaceSpec), `lut.json` (Lut),
+    `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `study.db` (the studies),
+    `training/NAME/trial-N/` (checkpoints, TrainResult), `results/NAME.json` (TrainResult of the best
+    trial), `bundles/NAME-PRECISION/`, `deployments/NAME-PRECISION.json` (Deployment), `report/`.
+    """
 
     path: Path
 
@@ -117,6 +124,16 @@ class RunFolder:
     def study_url(self) -> str:
         """The database of the hyper-parameter studies."""
         return f"sqlite:///{self.path / 'study.db'}"
+
+    def save_space(self, spec: SpaceSpec) -> None:
+        """Keep a copy of the space's file and how it is read, so that the run stands alone."""
+        write_text(self.path / "space.yaml", read_text(find_space(spec.name), "search space"))
+        self.save(spec, "space.json")
+
+    def space(self) -> Space:
+        """The run's search space."""
+        spec = self.load(SpaceSpec, "space.json")
+        return replace(spec, name=str(self.path / "space.yaml")).load()
 
     def file(self, *parts: str) -> Path:
         """A path inside the run."""

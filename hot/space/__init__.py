@@ -1,7 +1,7 @@
 """Search spaces: operators, slots, architectures, analytic counts, YAML; no torch."""
 
 from hot.space.counts import PRECISIONS, Counts, count_block
-from hot.space.load import describe_space, load_space, space_files
+from hot.space.load import SpaceSpec, describe_space, find_space, load_space, space_files
 from hot.space.operators import OPERATORS, Choice, Layer, Operator, Rules, parse_choice
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Architecture, Head, Slot, Space
@@ -21,8 +21,10 @@ __all__ = [
     "Shape",
     "Slot",
     "Space",
+    "SpaceSpec",
     "count_block",
     "describe_space",
+    "find_space",
     "load_space",
     "make_divisible",
     "parse_choice",

@@ -1,6 +1,6 @@
 """Search spaces from YAML: found by name or path, validated with the file and key at fault."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,6 +107,29 @@ def describe_space(name_or_path: str) -> tuple[str, list[float]]:
     """The description and the width multipliers that the file of a space states."""
     model = _read(find_space(name_or_path))
     return model.description, list(model.widths)
+
+
+@dataclass(frozen=True)
+class SpaceSpec:
+    """What `load_space` takes, as a record."""
+
+    name: str
+    width: float = 1.0
+    resolution: int | None = None
+    n_classes: int | None = None
+    in_channels: int | None = None
+    granularity: str | None = None
+
+    def load(self) -> Space:
+        """The space of this specification; raises what `load_space` raises."""
+        return load_space(
+            self.name,
+            width=self.width,
+            resolution=self.resolution,
+            n_classes=self.n_classes,
+            in_channels=self.in_channels,
+            granularity=self.granularity,
+        )
 
 
 def load_space(

@@ -1,0 +1,141 @@
+"""Torch modules of blocks and architectures, built from the same layers that are counted."""
+
+import torch
+from torch import Tensor, nn
+
+from hot.space import Architecture, Block, Conv, Head, Rules, Shape, Space
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hardswish": nn.Hardswish,
+}
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution without bias, batch normalisation, and at option an activation."""
+
+    def __init__(self, conv: Conv, activation: str) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel,
+                conv.stride,
+                padding=conv.kernel // 2,
+                groups=conv.groups,
+                bias=False,
+            ),
+            nn.BatchNorm2d(conv.out_channels),
+        ]
+        if conv.has_activation:
+            layers.append(ACTIVATIONS[activation]())
+        super().__init__(*layers)
+
+
+class BlockModule(nn.Module):
+    """A `Block`: (B, C, H, W) to (B, C', H', W')."""
+
+    def __init__(self, block: Block, activation: str) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(ConvNorm(conv, activation) for conv in block.convs))
+        self.has_shortcut = block.shortcut is not None
+        self.shortcut = nn.Sequential(
+            *(ConvNorm(conv, activation) for conv in block.shortcut or ())
+        )
+        tail: list[nn.Module] = []
+        if block.has_final_activation:
+            tail.append(ACTIVATIONS[activation]())
+        if block.pool_stride > 1:
+            tail.append(nn.MaxPool2d(3, block.pool_stride, padding=1))
+        self.tail = nn.Sequential(*tail)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the main path, add the shortcut, then the tail."""
+        y = self.convs(x)
+        if self.has_shortcut:
+            y = y + self.shortcut(x)
+        out: Tensor = self.tail(y)
+        return out
+
+
+class HeadModule(nn.Module):
+    """A `Head`: (B, C, H, W) to class scores (B, n_classes)."""
+
+    def __init__(self, head: Head, activation: str, dropout: float) -> None:
+        super().__init__()
+        self.conv = ConvNorm(head.conv, activation) if head.conv else nn.Identity()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(head.n_features, head.n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool what the convolution gives and classify it."""
+        x = self.pool(self.conv(x)).flatten(1)
+        out: Tensor = self.linear(self.dropout(x))
+        return out
+
+
+class Network(nn.Module):
+    """An architecture as stem, slots (by name, each a sequence of blocks) and head.
+
+    Images (B, C, H, W), normalised float32, to class scores (B, n_classes).
+    """
+
+    def __init__(self, space: Space, architecture: Architecture, dropout: float = 0.0) -> None:
+        super().__init__()
+        space.check(architecture)
+        activation = space.rules.activation
+        blocks: dict[str, list[nn.Module]] = {}
+        for slot, _, block in space.blocks(architecture):
+            blocks.setdefault(slot.name, []).append(BlockModule(block, activation))
+        self.stem = BlockModule(space.stem, activation)
+        self.slots = nn.ModuleDict({name: nn.Sequential(*part) for name, part in blocks.items()})
+        self.head = HeadModule(space.head, activation, dropout)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores of a batch of images."""
+        x = self.stem(x)
+        for slot in self.slots.values():
+            x = slot(x)
+        out: Tensor = self.head(x)
+        return out
+
+
+def build(space: Space, architecture: Architecture, dropout: float = 0.0) -> Network:
+    """The torch module of an architecture, freshly initialised from torch's global generator.
+
+    Raises:
+        SpaceError: the architecture is no point of the space.
+    """
+    return Network(space, architecture, dropout)
+
+
+def build_block(block: Block, rules: Rules) -> BlockModule:
+    """The torch module of one block, freshly initialised."""
+    module = BlockModule(block, rules.activation)
+    initialise(module)
+    return module
+
+
+def build_head(head: Head, rules: Rules) -> HeadModule:
+    """The torch module of a head, freshly initialised."""
+    module = HeadModule(head, rules.activation, dropout=0.0)
+    initialise(module)
+    return module
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of convolutions, N(0, 0.01) of linear layers (torchvision's MobileNetV2)."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out")
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0.0, 0.01)
+            nn.init.zeros_(part.bias)
+
+
+def example(shape: Shape, batch: int = 1) -> Tensor:
+    """A batch of standard normal noise, (batch, C, H, W) float32."""
+    return torch.randn(batch, *shape)
