@@ -1,0 +1,331 @@
+"""The in-process exact search: branch and bound over the core, many nodes at a time.
+
+A node is a set of open choices for every slot. Its bound is the Lagrangian bound of `core.py`,
+sharpened by a few Polyak steps on the multipliers, which start from those of its parent and aim
+below the target: the aim is to close the node, not to know its bound. What survives loses the
+choices that cannot reach the target or cannot fit, and is split over the choices of one slot. All
+of it is done on arrays of some hundred nodes, so that the interpreter costs little.
+
+The target starts just below the relaxation's bound, where the core is small. A search that ends
+with k solutions at or above its target has proven them; one that ends with fewer lowers the target
+and starts again. So no heuristic has to guess a good solution first.
+
+References:
+    B. T. Polyak, Minimization of unsmooth functionals, 1969 (step to a target value).
+"""
+
+import bisect
+import itertools
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot.autosearch.core import Core, Relaxation, cut_core, first_target, relax
+from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced
+
+# Chosen by trials on 46 x 197 with 2 to 4 limits, independent and strongly correlated.
+_BATCH = 256
+_STEPS = 8
+_CORE_PER_SLOT = 4.0
+_WIDEN = 4.0
+_NEAR = 0.5
+# Float error of a sum of n terms, relative to the sum of their sizes: n * eps, with a margin of 4.
+_NOISE = 4 * float(np.finfo(float).eps)
+
+
+@dataclass
+class Ranking:
+    """The k best solutions met so far: (gain, classes), best first, ties by classes."""
+
+    k: int
+    _keys: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+    def offer(self, gain: int, classes: tuple[int, ...]) -> None:
+        """Take a solution in, unless it is known or too poor."""
+        key = (-gain, classes)
+        place = bisect.bisect_left(self._keys, key)
+        if place < self.k and (place == len(self._keys) or self._keys[place] != key):
+            self._keys.insert(place, key)
+            del self._keys[self.k :]
+
+    @property
+    def solutions(self) -> list[tuple[int, tuple[int, ...]]]:
+        """(gain, classes), best first."""
+        return [(-loss, classes) for loss, classes in self._keys]
+
+    @property
+    def last(self) -> tuple[int, tuple[int, ...]] | None:
+        """The k-th best, or None while there are fewer."""
+        return self.solutions[-1] if len(self._keys) == self.k else None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found and proved.
+
+    Attributes:
+        solutions: (gain, classes), best first.
+        bound: no solution that is not listed gains more; -1 when there is none.
+        is_complete: the listed ones are the k best, or all there are.
+    """
+
+    solutions: list[tuple[int, tuple[int, ...]]]
+    bound: int
+    is_complete: bool
+    n_core: int
+    n_nodes: int
+
+
+def search(reduced: Reduced, k: int, deadline: float | None = None) -> Found:
+    """The k best solutions of `reduced`, canonical ones, proven.
+
+    Args:
+        deadline: `time.monotonic()` at which to stop with what is proven by then.
+    """
+    if not reduced.is_feasible:
+        return Found([], -1, True, 0, 0)
+    relaxation = relax(reduced)
+    ranking = Ranking(k)
+    target = max(math.ceil(first_target(relaxation, _CORE_PER_SLOT)), 0)
+    n_nodes = 0
+    while True:
+        core = cut_core(reduced, relaxation, target)
+        tree = _Tree(reduced, core, relaxation, ranking, target)
+        tree.run(deadline)
+        n_nodes += tree.n_nodes
+        last = ranking.last
+        if tree.stack:
+            return Found(ranking.solutions, tree.open_bound(), False, core.n_choices, n_nodes)
+        if target <= 0 or (last is not None and last[0] >= target):
+            bound = -1 if last is None else last[0]
+            return Found(ranking.solutions, bound, True, core.n_choices, n_nodes)
+        lower = math.floor(relaxation.bound - _WIDEN * (relaxation.bound - target))
+        target = max(lower, 0 if last is None else last[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Nodes:
+    """A batch of nodes: open choices (N, S, w), prices (N, R), bound (N,)."""
+
+    is_open: BoolArray
+    price: FloatArray
+    bound: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.bound)
+
+    def take(self, index: NDArray[np.generic] | slice) -> "_Nodes":
+        return _Nodes(self.is_open[index], self.price[index], self.bound[index])
+
+
+class _Tree:
+    """One search for the solutions whose gain is at least `target`, the k best of them.
+
+    Prices are multipliers in units of `core.unit`. Open nodes wait on a stack, best on top, with
+    their choices packed to bits.
+    """
+
+    def __init__(
+        self,
+        reduced: Reduced,
+        core: Core,
+        relaxation: Relaxation,
+        ranking: Ranking,
+        target: int,
+    ) -> None:
+        self.core, self.ranking, self.target = core, ranking, target
+        self.twins = reduced.twins
+        self.n_nodes = 0
+        self.unit_load = core.load / core.unit[:, None, None]
+        self.unit_room = core.room / core.unit
+        self.slots = np.arange(reduced.n_slots)
+        most = reduced.load.max(axis=2, initial=0).sum(axis=1) + core.room
+        self.gain_noise = _NOISE * len(self.slots) * float(reduced.gain.max(axis=1).sum())
+        self.price_noise = _NOISE * len(self.slots) * most / core.unit
+        price = relaxation.multipliers * core.unit
+        self.stack: list[_Nodes] = []
+        if core.is_open.any(axis=1).all():
+            self._push(_Nodes(core.is_open[None], price[None], np.array([relaxation.bound])))
+
+    def run(self, deadline: float | None) -> None:
+        """Search until no node is open or the deadline has passed."""
+        while self.stack:
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            nodes = self._keep(self._pop())
+            self.n_nodes += len(nodes)
+            if len(nodes):
+                nodes, loss = self._sharpen(nodes)
+            if len(nodes):
+                nodes, loss = self._filter(nodes, loss)
+            if len(nodes):
+                self._split(nodes, loss)
+
+    def open_bound(self) -> int:
+        """No solution outside the ranking gains more."""
+        most = max(float(nodes.bound.max()) for nodes in self.stack)
+        last = self.ranking.last
+        return max(math.floor(most + self.gain_noise), self.target - 1, last[0] if last else -1)
+
+    def _push(self, nodes: _Nodes) -> None:
+        packed = np.packbits(nodes.is_open.reshape(len(nodes), -1), axis=1)
+        self.stack.append(_Nodes(packed, nodes.price, nodes.bound))
+
+    def _pop(self) -> _Nodes:
+        """The last `_BATCH` nodes of the stack, unpacked."""
+        parts, n = [], 0
+        while self.stack and n < _BATCH:
+            chunk = self.stack.pop()
+            rest = len(chunk) - (_BATCH - n)
+            if rest > 0:
+                self.stack.append(chunk.take(slice(rest)))
+                chunk = chunk.take(slice(rest, None))
+            parts.append(chunk)
+            n += len(chunk)
+        packed = np.concatenate([part.is_open for part in parts])
+        shape = self.core.gain.shape
+        bits = np.unpackbits(packed, axis=1, count=shape[0] * shape[1])
+        return _Nodes(
+            bits.view(np.bool_).reshape(n, *shape),
+            np.concatenate([part.price for part in parts]),
+            np.concatenate([part.bound for part in parts]),
+        )
+
+    def _goal(self) -> int:
+        """What a node must be able to reach to stay open."""
+        last = self.ranking.last
+        return self.target if last is None else max(self.target, last[0])
+
+    def _noise(self, price: FloatArray) -> FloatArray:
+        """(N,) more than the float error of bounds at these prices."""
+        return self.gain_noise + price @ self.price_noise
+
+    def _keep(self, nodes: _Nodes) -> _Nodes:
+        """The nodes that may still hold one of the k best."""
+        most = np.floor(nodes.bound + self._noise(nodes.price))
+        is_kept = most >= self._goal()
+        last = self.ranking.last
+        if last is not None:
+            is_kept &= (most > last[0]) | self._comes_before(nodes.is_open, last[1])
+        return nodes if is_kept.all() else nodes.take(is_kept)
+
+    def _comes_before(self, is_open: BoolArray, classes: tuple[int, ...]) -> BoolArray:
+        """Whether a node's lexicographically first solution comes before `classes`."""
+        first = self.core.column[self.slots, is_open.argmax(axis=2)] - np.array(classes)
+        place = (first != 0).argmax(axis=1)
+        return np.asarray(first[np.arange(len(first)), place] < 0)
+
+    def _sharpen(self, nodes: _Nodes) -> tuple[_Nodes, FloatArray]:
+        """Nodes with their bound after some Polyak steps, those left open; and (N, S, w) losses."""
+        n, (n_slots, width) = len(nodes), self.core.gain.shape
+        shut = np.where(nodes.is_open, 0.0, -np.inf)
+        flat_load = self.unit_load.reshape(len(self.unit_room), n_slots * width)
+        price, best = nodes.price, nodes.bound.copy()
+        best_price = price.copy()
+        goal = self._goal()
+        for step in range(_STEPS):
+            priced = shut + self.core.gain
+            priced -= (price @ flat_load).reshape(n, n_slots, width)
+            taken = priced.argmax(axis=2)
+            top = np.take_along_axis(priced, taken[:, :, None], axis=2)[:, :, 0].sum(axis=1)
+            bound = top + price @ self.unit_room
+            is_better = bound < best
+            best[is_better], best_price[is_better] = bound[is_better], price[is_better]
+            used = self.core.load[:, self.slots, taken].sum(axis=2).T
+            self._offer(taken, (used <= self.core.room).all(axis=1))
+            room = self.unit_room - used / self.core.unit
+            room[(price <= 0) & (room > 0)] = 0.0
+            length = np.maximum(bound - goal, 0.0) / np.maximum((room**2).sum(axis=1), 1e-30)
+            length *= 1.0 if step < 2 else 0.7
+            price = np.maximum(price - length[:, None] * room, 0.0)
+        kept = self._keep(_Nodes(nodes.is_open, best_price, best))
+        return kept, self._losses(kept)
+
+    def _losses(self, nodes: _Nodes) -> FloatArray:
+        """(N, S, w) what the bound falls by when a choice is taken; inf where it is closed."""
+        priced = self.core.gain - np.tensordot(nodes.price, self.unit_load, axes=1)
+        priced = np.where(nodes.is_open, priced, -np.inf)
+        return np.asarray(priced.max(axis=2, keepdims=True) - priced)
+
+    def _offer(self, taken: IntArray, fits: BoolArray) -> None:
+        """Hand the solutions of `taken` (N, S) that fit to the ranking."""
+        taken = taken[fits]
+        gain = self.core.gain[self.slots, taken].sum(axis=1)
+        last = self.ranking.last
+        if last is not None:
+            taken, gain = taken[gain >= last[0]], gain[gain >= last[0]]
+        for row, value in zip(taken, gain.tolist(), strict=True):
+            columns = self.core.column[self.slots, row].tolist()
+            if self._is_canonical(columns):
+                self.ranking.offer(int(value), tuple(columns))
+
+    def _is_canonical(self, classes: list[int]) -> bool:
+        return all(
+            classes[one] <= classes[next_]
+            for group in self.twins
+            for one, next_ in itertools.pairwise(group)
+        )
+
+    def _filter(self, nodes: _Nodes, loss: FloatArray) -> tuple[_Nodes, FloatArray]:
+        """Close choices that cannot reach the goal, cannot fit or break the order of twins."""
+        slack = nodes.bound + self._noise(nodes.price) - self._goal()
+        is_open = loss <= slack[:, None, None]
+        for load, room in zip(self.core.load, self.core.room, strict=True):
+            cost = np.where(is_open, load, np.inf)
+            least = cost.min(axis=2)
+            left = room - least.sum(axis=1)  # -inf where a slot has no choice left
+            is_open &= cost - np.where(np.isinf(least), 0.0, least)[:, :, None] <= left[:, None, None]
+        for group in self.twins:
+            self._order(is_open, group)
+        count = is_open.sum(axis=2)
+        is_leaf = (count == 1).all(axis=1)
+        if is_leaf.any():
+            taken = is_open[is_leaf].argmax(axis=2)
+            used = self.core.load[:, self.slots, taken].sum(axis=2).T
+            self._offer(taken, (used <= self.core.room).all(axis=1))
+        goes_on = (count > 0).all(axis=1) & ~is_leaf
+        nodes = _Nodes(is_open[goes_on], nodes.price[goes_on], nodes.bound[goes_on])
+        return nodes, np.where(nodes.is_open, loss[goes_on], np.inf)
+
+    def _order(self, is_open: BoolArray, group: tuple[int, ...]) -> None:
+        """Leave equal slots only ascending choices: every other order is an equal solution."""
+        places = np.arange(is_open.shape[2])
+        for one, next_ in itertools.pairwise(group):
+            first = is_open[:, one].argmax(axis=1)
+            is_open[:, next_] &= places >= first[:, None]
+        for one, next_ in itertools.pairwise(group[::-1]):
+            final = len(places) - 1 - is_open[:, one, ::-1].argmax(axis=1)
+            is_open[:, next_] &= places <= final[:, None]
+
+    def _split(self, nodes: _Nodes, loss: FloatArray) -> None:
+        """Open one child for every choice of the slot that decides most, best on top."""
+        n, index = len(nodes), np.arange(len(nodes))
+        slot = self._deciding_slot(nodes, loss)
+        parent, choice = np.nonzero(nodes.is_open[index, slot])
+        bound = nodes.bound[parent] - loss[parent, slot[parent], choice]
+        order = np.argsort(bound, kind="stable")
+        parent, choice, bound = parent[order], choice[order], bound[order]
+        is_open = nodes.is_open[parent]
+        rows = np.arange(len(parent))
+        is_open[rows, slot[parent]] = False
+        is_open[rows, slot[parent], choice] = True
+        if n:
+            self._push(self._keep(_Nodes(is_open, nodes.price[parent], bound)))
+
+    def _deciding_slot(self, nodes: _Nodes, loss: FloatArray) -> IntArray:
+        """(N,) the slot where a choice of small loss moves the priced loads most."""
+        slack = np.maximum(nodes.bound - self._goal(), 1.0)[:, None, None]
+        best = loss.argmin(axis=2)[:, :, None]
+        moved = np.zeros_like(loss)
+        for load, price in zip(self.unit_load, nodes.price.T, strict=True):
+            all_loads = np.broadcast_to(load, loss.shape)
+            here = np.take_along_axis(all_loads, best, axis=2)
+            moved += price[:, None, None] * np.abs(all_loads - here)
+        finite = np.where(nodes.is_open, loss, 0.0)
+        weight = np.where(nodes.is_open, np.exp(-finite / (_NEAR * slack)), 0.0)
+        score = ((moved + finite) * weight).max(axis=2)
+        score[nodes.is_open.sum(axis=2) == 1] = -1.0
+        return np.asarray(score.argmax(axis=1))

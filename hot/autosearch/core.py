@@ -1,0 +1,150 @@
+"""The core of a program: what a bound leaves open once a target value is set.
+
+For multipliers m >= 0 the Lagrangian bound
+
+    L(m) = sum_s max_j r[s][j] + m . room,    r[s][j] = gain[s][j] - m . load[s][j]
+
+is no less than the gain of any solution, and L(m) - (max_j r[s] - r[s][j]) no less than that of any
+solution with choice j at slot s. So a choice whose loss exceeds L(m) - t is in no solution of gain
+t or more: with t the k-th best gain, in none of the k best. The best m are the multipliers of the
+linear relaxation, whose reduced costs the losses then are. (Dropping dominated choices instead is
+wrong from the second best on: the second best may well take a dominated choice.)
+
+References:
+    M. Fisher, The Lagrangian relaxation method for solving integer programming problems, 1981.
+    D. Pisinger, A minimal algorithm for the multiple-choice knapsack problem, 1995 (cores).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.optimize import linprog
+
+from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced
+
+# Price of exceeding a limit by one standard deviation of its loads, in standard deviations of the
+# gain: far above any real multiplier, so that the relaxation of an infeasible program exists too.
+_ELASTIC_PRICE = 1e5
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """The Lagrangian bound at the linear relaxation's multipliers.
+
+    Attributes:
+        multipliers: (R,) gain per unit of load.
+        bound: no solution gains more.
+        loss: (S, W) what the bound falls by when the choice is taken; inf at the padding.
+    """
+
+    multipliers: FloatArray
+    bound: float
+    loss: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """The choices that may be in a solution of at least some gain, in (S, w) with w as small as can be.
+
+    Attributes:
+        column: (S, w) the class of the reduced program at every place.
+        loads, room: with every limit divided by `unit`, for the float bounds.
+    """
+
+    gain: FloatArray
+    load: FloatArray
+    room: FloatArray
+    is_open: BoolArray
+    column: IntArray
+    unit: FloatArray
+
+    @property
+    def n_choices(self) -> int:
+        """Number of 0-1 variables left."""
+        return int(self.is_open.sum())
+
+
+def relax(reduced: Reduced) -> Relaxation:
+    """The linear relaxation's bound and reduced costs.
+
+    The multipliers come from a float solver, the bound is computed from them: an inexact solve
+    makes the bound weaker, never wrong.
+    """
+    multipliers = _multipliers(reduced) if len(reduced.room) else np.zeros(0)
+    priced = reduced.gain - np.tensordot(multipliers, reduced.load, axes=1)
+    priced[~reduced.is_open] = -np.inf
+    top = priced.max(axis=1, keepdims=True)
+    bound = float(top.sum() + multipliers @ reduced.room)
+    return Relaxation(multipliers, bound + rounding(reduced, multipliers), top - priced)
+
+
+def rounding(reduced: Reduced, multipliers: FloatArray) -> float:
+    """More than the float error of a bound at these multipliers."""
+    terms = reduced.gain.max(axis=1).sum()
+    terms += multipliers @ (reduced.load.max(axis=2, initial=0).sum(axis=1) + reduced.room)
+    return float(np.finfo(float).eps * (reduced.n_slots + len(reduced.room) + 8) * terms)
+
+
+def load_units(reduced: Reduced) -> FloatArray:
+    """(R,) a typical difference of loads within a slot, for scaling; never zero."""
+    if not len(reduced.room):
+        return np.ones(0)
+    spread = np.array([load[reduced.is_open].std() for load in reduced.load])
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _multipliers(reduced: Reduced) -> FloatArray:
+    slots, columns = np.nonzero(reduced.is_open)
+    n, n_limits = len(slots), len(reduced.room)
+    gain_unit = reduced.gain[slots, columns].std() or 1.0
+    units = load_units(reduced)
+    costs = np.concatenate(
+        [-reduced.gain[slots, columns] / gain_unit, np.full(n_limits, _ELASTIC_PRICE)]
+    )
+    limits = sparse.hstack(
+        [
+            sparse.csr_array(reduced.load[:, slots, columns] / units[:, None]),
+            -sparse.eye_array(n_limits),
+        ],
+        format="csr",
+    )
+    ones = sparse.csr_array(
+        (np.ones(n), (slots, np.arange(n))), shape=(reduced.n_slots, n + n_limits)
+    )
+    result = linprog(
+        costs,
+        A_ub=limits,
+        b_ub=reduced.room / units,
+        A_eq=ones,
+        b_eq=np.ones(reduced.n_slots),
+        method="highs-ds",
+    )
+    if result.ineqlin is None or result.ineqlin.marginals is None:
+        return np.zeros(n_limits)
+    found = np.nan_to_num(-np.asarray(result.ineqlin.marginals), nan=0.0)
+    return np.asarray(np.maximum(found, 0.0) * gain_unit / units)
+
+
+def cut_core(reduced: Reduced, relaxation: Relaxation, target: float) -> Core:
+    """The choices that may be in a solution whose gain is at least `target`."""
+    slack = relaxation.bound - target + rounding(reduced, relaxation.multipliers)
+    is_kept = reduced.is_open & (relaxation.loss <= slack)
+    width = max(int(is_kept.sum(axis=1).max()), 1)
+    column = np.argsort(~is_kept, axis=1, kind="stable")[:, :width]
+    units = load_units(reduced)
+    return Core(
+        np.take_along_axis(reduced.gain, column, axis=1),
+        np.take_along_axis(reduced.load, column[None], axis=2),
+        reduced.room,
+        np.take_along_axis(is_kept, column, axis=1),
+        column,
+        units,
+    )
+
+
+def first_target(relaxation: Relaxation, per_slot: float) -> float:
+    """A target that leaves a core of about `per_slot` choices a slot."""
+    losses = np.sort(relaxation.loss[np.isfinite(relaxation.loss)])
+    place = min(int(per_slot * relaxation.loss.shape[0]), losses.size - 1)
+    return relaxation.bound - max(float(losses[place]), 1.0)

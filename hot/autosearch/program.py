@@ -1,0 +1,263 @@
+"""The multiple-choice 0-1 program of the paper: one choice a slot, limits on sums and on peaks.
+
+    best  sum_s objective[s][x_s]                         # eq. (1)
+    s.t.  one choice x_s for every slot s                 # eq. (2)
+          sum_s cost[s][x_s] + fixed <= limit             # eq. (3), (4): M_budget = M_max - M_head
+          max(max_s peak[s][x_s], fixed) <= limit         # removes choices, see `Program.removals`
+
+Eq. (2) of the paper reads `<= 1`, which lets a slot stay empty; a network needs every slot, so it
+is `= 1` here.
+
+References:
+    C. Ozcinar et al., Hardware-aware model optimization tool for embedded devices, 2022, eq. 1-4.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hot.errors import InputError
+
+FloatArray = NDArray[np.float64]
+Rows = tuple[FloatArray, ...]
+
+# Sums of non-integers are exact at twelve significant digits of the largest possible sum; integers
+# are exact as they are, as long as doubles (and so every solver) can hold their sums.
+_DIGITS = 12
+_EXACT = 2**50
+
+
+def as_rows(values: Sequence[Sequence[float] | FloatArray]) -> Rows:
+    """One read-only float64 array a slot."""
+    rows = tuple(np.array(row, dtype=np.float64).reshape(-1) for row in values)
+    for row in rows:
+        row.flags.writeable = False
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What is best: the sum over slots of the value of the choice taken, plus `fixed`.
+
+    Attributes:
+        values: one array a slot, one value a choice.
+        is_maximised: whether more is better.
+    """
+
+    name: str
+    values: Rows
+    is_maximised: bool = True
+    fixed: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SumLimit:
+    """A limit on a sum over slots plus `fixed` (stem and head): at most, or at least, `limit`."""
+
+    name: str
+    values: Rows
+    limit: float
+    is_floor: bool = False
+    fixed: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PeakLimit:
+    """A limit on the maximum over slots and the fixed parts: no choice above it may be taken."""
+
+    name: str
+    values: Rows
+    limit: float
+    fixed: float = 0.0
+    unit: str = ""
+
+
+Limit = SumLimit | PeakLimit
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A choice that a peak limit forbids."""
+
+    slot: int
+    choice: int
+    limit: str
+    value: float
+    allowed: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Numbers as integers: `values[s][j] == round(values_of_the_user[s][j] * scale)`."""
+
+    values: tuple[NDArray[np.int64], ...]
+    scale: float
+
+    def total(self, choices: Sequence[int]) -> int:
+        """The exact sum over slots."""
+        return sum(int(row[j]) for row, j in zip(self.values, choices, strict=True))
+
+    def to_float(self, total: int) -> float:
+        """An exact sum in the user's unit."""
+        return total / self.scale if self.scale >= 1 else total * round(1 / self.scale)
+
+    def room(self, limit: float) -> int:
+        """The largest integer sum that is `<= limit`; float noise below the scale is forgiven."""
+        return math.floor(limit * self.scale + (1e-6 if self.scale == 1 else 1e-3))
+
+
+def to_integers(rows: Rows) -> Scaled:
+    """`rows` as integers at a power of ten (1 where all are integers), so that sums are exact.
+
+    Two sums are equal, a tie, when they agree at this scale: about twelve significant digits of
+    the largest possible sum.
+    """
+    largest = max(float(np.abs(row).max()) for row in rows)
+    if largest * len(rows) < _EXACT and all(np.array_equal(row, np.rint(row)) for row in rows):
+        scale = 1.0
+    else:
+        exponent = math.floor(_DIGITS - math.log10(largest) - math.log10(len(rows)))
+        scale = 10.0 ** min(exponent, 300)
+    return Scaled(tuple(np.rint(row * scale).astype(np.int64) for row in rows), scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """One choice for every slot, best by `objective`, within all limits.
+
+    Attributes:
+        sums, peaks: the limits; names are unique.
+        slot_names, choice_names: for messages; numbered where not given.
+
+    Raises:
+        InputError: no slot, an empty slot, or a number that is NaN or infinite; names slot,
+            choice and value.
+        ValueError: rows of different shapes or two limits of one name.
+    """
+
+    objective: Objective
+    sums: tuple[SumLimit, ...] = ()
+    peaks: tuple[PeakLimit, ...] = ()
+    slot_names: tuple[str, ...] = field(default=())
+    choice_names: tuple[tuple[str, ...], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        rows = self.objective.values
+        if not rows:
+            raise InputError("the program has no slots; a search space needs at least one")
+        sizes = [len(row) for row in rows]
+        if not self.slot_names:
+            object.__setattr__(self, "slot_names", tuple(f"slot {s}" for s in range(len(rows))))
+        if not self.choice_names:
+            names = tuple(tuple(f"choice {j}" for j in range(n)) for n in sizes)
+            object.__setattr__(self, "choice_names", names)
+        if len(self.slot_names) != len(sizes) or [len(c) for c in self.choice_names] != sizes:
+            raise ValueError("the names do not match the slots and choices of the objective")
+        names_of_limits = [limit.name for limit in self.limits]
+        if len(set(names_of_limits)) != len(names_of_limits):
+            raise ValueError(f"two limits have one name: {names_of_limits}")
+        for slot, n_choices in zip(self.slot_names, sizes, strict=True):
+            if n_choices == 0:
+                raise InputError(f"{slot!r} has no choices; give it at least one")
+        for part in (self.objective, *self.limits):
+            self._check_numbers(part, sizes)
+
+    def _check_numbers(self, part: Objective | Limit, sizes: list[int]) -> None:
+        if [len(row) for row in part.values] != sizes:
+            raise ValueError(f"{part.name!r} has other slots or choices than the objective")
+        for s, row in enumerate(part.values):
+            bad = np.flatnonzero(~np.isfinite(row))
+            if bad.size:
+                j = int(bad[0])
+                raise InputError(
+                    f"the {part.name} of {self.choice_names[s][j]!r} at {self.slot_names[s]!r} is "
+                    f"{row[j]}, which is not a finite number ({bad.size} such at this slot); "
+                    "measure or score it again"
+                )
+        numbers = [("fixed part", part.fixed)]
+        if isinstance(part, SumLimit | PeakLimit):
+            numbers.append(("limit", part.limit))
+        for what, number in numbers:
+            if not math.isfinite(number):
+                raise InputError(f"the {what} of {part.name} is {number}; give a finite number")
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All limits, sums first."""
+        return (*self.sums, *self.peaks)
+
+    @property
+    def n_slots(self) -> int:
+        """Number of slots."""
+        return len(self.objective.values)
+
+    @property
+    def size(self) -> int:
+        """Number of ways to take one choice a slot, limits aside."""
+        return math.prod(len(row) for row in self.objective.values)
+
+    @property
+    def n_choices(self) -> int:
+        """Number of 0-1 variables: choices over all slots."""
+        return sum(len(row) for row in self.objective.values)
+
+    @cached_property
+    def scaled_objective(self) -> Scaled:
+        """The objective as integers."""
+        return to_integers(self.objective.values)
+
+    @cached_property
+    def scaled_sums(self) -> tuple[Scaled, ...]:
+        """The values of every sum limit as integers."""
+        return tuple(to_integers(limit.values) for limit in self.sums)
+
+    @cached_property
+    def removals(self) -> tuple[Removal, ...]:
+        """The choices that peak limits forbid, with the limit that forbids each."""
+        return tuple(
+            Removal(s, int(j), peak.name, float(row[j]), peak.limit)
+            for peak in self.peaks
+            for s, row in enumerate(peak.values)
+            for j in np.flatnonzero(row > peak.limit)
+        )
+
+    def allowed(self) -> list[NDArray[np.bool_]]:
+        """For every slot, which choices no peak limit forbids."""
+        masks = [np.ones(len(row), dtype=np.bool_) for row in self.objective.values]
+        for removal in self.removals:
+            masks[removal.slot][removal.choice] = False
+        return masks
+
+    def value(self, choices: Sequence[int]) -> float:
+        """The objective of `choices`, the fixed part included."""
+        scaled = self.scaled_objective
+        return scaled.to_float(scaled.total(choices)) + self.objective.fixed
+
+    def amount(self, name: str, choices: Sequence[int]) -> float:
+        """What `choices` take of the resource `name`: its sum or its peak, fixed part included."""
+        for limit, scaled in zip(self.sums, self.scaled_sums, strict=True):
+            if limit.name == name:
+                return scaled.to_float(scaled.total(choices)) + limit.fixed
+        peak = next(limit for limit in self.peaks if limit.name == name)
+        rows = zip(peak.values, choices, strict=True)
+        return max(peak.fixed, *(float(row[j]) for row, j in rows))
+
+    def is_feasible(self, choices: Sequence[int]) -> bool:
+        """Whether `choices` are within all limits, exactly at the integer scale."""
+        return all(load <= room for load, room in self._loads(choices)) and all(
+            self.amount(peak.name, choices) <= peak.limit for peak in self.peaks
+        )
+
+    def _loads(self, choices: Sequence[int]) -> Iterator[tuple[int, int]]:
+        for limit, scaled in zip(self.sums, self.scaled_sums, strict=True):
+            total = scaled.total(choices)
+            if limit.is_floor:
+                yield -total, scaled.room(limit.fixed - limit.limit)
+            else:
+                yield total, scaled.room(limit.limit - limit.fixed)
