@@ -15,7 +15,7 @@ T = TypeVar("T")
 def to_document(record: object) -> dict[str, Any]:
     """The record as plain JSON types."""
     body = TypeAdapter(type(record)).dump_python(record, mode="json")
-    return {"kind": type(record).__name__, "schema": SCHEMA, **body}
+    return {"record": type(record).__name__, "schema": SCHEMA, **body}
 
 
 def from_document(document: Any, kind: type[T], source: str) -> T:
@@ -24,15 +24,15 @@ def from_document(document: Any, kind: type[T], source: str) -> T:
     Raises:
         InputError: another kind or schema, or a field missing or wrong; names `source` and key.
     """
-    if not isinstance(document, dict) or document.get("kind") != kind.__name__:
-        found = document.get("kind") if isinstance(document, dict) else type(document).__name__
+    if not isinstance(document, dict) or document.get("record") != kind.__name__:
+        found = document.get("record") if isinstance(document, dict) else type(document).__name__
         raise InputError(f"{source} holds {found!r}, not a {kind.__name__}; give the right file")
     if document.get("schema") != SCHEMA:
         raise InputError(
             f"{source} has schema {document.get('schema')!r}, this version of hot reads {SCHEMA}; "
             "make the file again"
         )
-    body = {key: value for key, value in document.items() if key not in ("kind", "schema")}
+    body = {key: value for key, value in document.items() if key not in ("record", "schema")}
     try:
         return TypeAdapter(kind).validate_python(body)
     except ValidationError as error:

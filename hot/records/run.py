@@ -75,10 +75,11 @@ def _commit() -> str:
 class RunFolder:
     """A folder that holds one run; every stage writes its records here and finds them again.
 
-    Layout: `config.yaml`, `provenance.json`, `space.yaml`, `space.json` (SpaceSpec), `lut.json` (Lut),
-    `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `study.db` (the studies),
-    `training/NAME/trial-N/` (checkpoints, TrainResult), `results/NAME.json` (TrainResult of the best
-    trial), `bundles/NAME-PRECISION/`, `deployments/NAME-PRECISION.json` (Deployment), `report/`.
+    Layout: `config.yaml`, `provenance.json`, `space.yaml`, `space.json` (SpaceSpec), `lut.json`
+    (Lut), `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `study.db` (the
+    studies), `training/NAME/trial-N/` (checkpoints, TrainResult), `results/NAME.json` (TrainResult
+    of the best trial), `bundles/NAME-PRECISION/`, `deployments/NAME-PRECISION.json` (Deployment),
+    `report/`.
     """
 
     path: Path
