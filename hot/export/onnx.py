@@ -31,7 +31,7 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
         StorageError: the file cannot be written.
     """
     folded = fold_norms(module).to(device="cpu", dtype=torch.float32)
-    folded = folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    folded = folded.to(memory_format=torch.contiguous_format)
     sample = torch.zeros(1, *shape)
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -127,7 +127,7 @@ def build_head(head: Head, rules: Rules) -> HeadModule:
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation of convolutions, N(0, 0.01) of linear layers (torchvision's MobileNetV2)."""
+    """He-initialise convolutions, N(0, 0.01) linear layers, as torchvision's MobileNetV2 does."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out")

@@ -1,6 +1,7 @@
 """Batch normalisation folded into the convolution before it, as deployment runs it."""
 
 import copy
+import itertools
 from typing import cast
 
 from torch import nn
@@ -18,7 +19,7 @@ def fold_norms(module: nn.Module) -> nn.Module:
         if not isinstance(part, nn.Sequential):
             continue
         names = list(part._modules)
-        for name, after in zip(names, names[1:], strict=False):
+        for name, after in itertools.pairwise(names):
             conv, norm = part._modules[name], part._modules[after]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 part._modules[name] = cast(nn.Module, fuse_conv_bn_eval(conv, norm))
