@@ -1,0 +1,32 @@
+"""Quality by analytic counts: MACs as in the paper, or parameters."""
+
+from collections.abc import Callable
+
+from hot.records import QualityTable
+from hot.space import Counts, Space
+
+
+def _score(space: Space, name: str, count: Callable[[Counts], int]) -> QualityTable:
+    values = tuple(
+        tuple(float(count(space.count_choice(slot, choice))) for choice in slot.choices)
+        for slot in space.slots
+    )
+    return QualityTable(space.key, name, values, float(count(space.fixed_counts)))
+
+
+def score_macs(space: Space) -> QualityTable:
+    """MACs of every choice: `c` of eq. (1) in Ozcinar et al. 2022.
+
+    Assumption: quality grows with MACs. It fails between operators of equal cost, and a network
+    with the MACs of the baseline can have a tenth of its parameters.
+    """
+    return _score(space, "macs", lambda counts: counts.macs)
+
+
+def score_params(space: Space) -> QualityTable:
+    """Parameters of every choice.
+
+    Assumption: quality grows with capacity. It fails where parameters stand at a low resolution
+    and see little of the image.
+    """
+    return _score(space, "params", lambda counts: counts.params)
