@@ -7,11 +7,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from hot.errors import InputError, StorageError
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -102,6 +105,21 @@ def read_yaml(path: str | os.PathLike[str], what: str = "file") -> Any:
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or error
         raise InputError(f"the {what} {path}{where} is not valid YAML: {problem}") from error
+
+
+def validate(kind: type[T], document: Any, source: str, error: type[InputError] = InputError) -> T:
+    """The document as `kind`, a pydantic model or a dataclass.
+
+    Raises:
+        InputError: the first fault, with `source`, the key, what is allowed and what was given.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(document)
+    except ValidationError as failure:
+        fault = failure.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"]) or "document"
+        given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
+        raise error(f"{source}: {key}: {fault['msg']}{given}") from failure
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

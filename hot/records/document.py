@@ -3,10 +3,10 @@
 import os
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from hot.errors import InputError
-from hot.files import read_json, write_json
+from hot.files import read_json, validate, write_json
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -33,12 +33,7 @@ def from_document(document: Any, kind: type[T], source: str) -> T:
             "make the file again"
         )
     body = {key: value for key, value in document.items() if key not in ("record", "schema")}
-    try:
-        return TypeAdapter(kind).validate_python(body)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        raise InputError(f"{source}: {key}: {fault['msg']}; make the file again") from error
+    return validate(kind, body, source)
 
 
 def save_record(path: str | os.PathLike[str], record: object) -> None:

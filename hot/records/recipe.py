@@ -1,6 +1,9 @@
 """How a network is trained: every number that decides the result."""
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Recipe:
         patience: epochs without a better validation metric before the training stops; 0 for never.
         precision: `auto` probes whether bfloat16 pays here; or `fp32`, `bf16`.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     epochs: int = 20
     batch_size: int = 128

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from hot.errors import SpaceError, unknown_name
-from hot.files import read_yaml
+from hot.files import read_yaml, validate
 from hot.space.operators import Choice, Layer, Rules, find_operator, parse_choice
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Head, Slot, Space
@@ -67,14 +67,6 @@ class _SpaceModel(_Model):
     slots: Annotated[list[_SlotModel], Field(min_length=1)]
 
 
-def explain(error: ValidationError) -> str:
-    """The first fault of a pydantic error: the key, what is wrong, what was given."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "document"
-    given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
-    return f"{key}: {fault['msg']}{given}"
-
-
 def space_files() -> dict[str, Path]:
     """The spaces that ship with hot, by name."""
     return {p.stem: p for folder in _FOLDERS for p in sorted(folder.glob("*.yaml"))}
@@ -96,11 +88,8 @@ def find_space(name_or_path: str) -> Path:
 
 
 def _read(path: Path) -> _SpaceModel:
-    document: Any = read_yaml(path, "search space")
-    try:
-        return _SpaceModel.model_validate(document)
-    except ValidationError as error:
-        raise SpaceError(f"search space {path}: {explain(error)}") from error
+    document = read_yaml(path, "search space")
+    return validate(_SpaceModel, document, f"search space {path}", SpaceError)
 
 
 def describe_space(name_or_path: str) -> tuple[str, list[float]]:
