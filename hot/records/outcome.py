@@ -28,6 +28,11 @@ class TrainResult:
         test_metric: value of those weights on the test split.
         checkpoint: path of the weights, relative to the run folder.
         state: `complete`, `pruned` (stopped by the HPO) or `stopped` (patience).
+        seconds: wall time of all epochs.
+        n_images: images of the training split.
+        precision: the precision of the training's arithmetic, probed for `auto`.
+        fingerprint: identifies the training: recipe, architecture, space, data, device kind.
+        n_threads: threads of the training; on a GPU it decides nothing.
     """
 
     candidate: str
@@ -44,6 +49,9 @@ class TrainResult:
     precision: str
     trial: int = 0
     state: str = "complete"
+    fingerprint: str = ""
+    device: str = "cpu"
+    n_threads: int = 0
 
 
 @dataclass(frozen=True)

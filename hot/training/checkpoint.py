@@ -1,0 +1,121 @@
+"""Checkpoints of a training: whole or absent, two generations, of one training only."""
+
+import logging
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hot.errors import TrainingError
+from hot.files import atomic_path
+from hot.records import EpochRow
+
+LATEST, PREVIOUS = "checkpoint.pt", "previous.pt"
+_UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a training needs to go on after an epoch to the result it would have had.
+
+    The random numbers of an epoch follow from the recipe's seed and the epoch, and the learning
+    rate from the step, so that the number of finished epochs stands for both their states.
+
+    Attributes:
+        fingerprint: what identifies the training; see `hot.training.fit`.
+        precision: the precision that was probed.
+        history: the finished epochs.
+        best: the weights to keep so far, and `best_epoch` where they are from.
+        ema: the averaged weights, or None without averaging.
+    """
+
+    fingerprint: str
+    precision: str
+    history: tuple[EpochRow, ...]
+    best_epoch: int
+    best: dict[str, Tensor]
+    model: dict[str, Tensor]
+    ema: dict[str, Tensor] | None
+    optimizer: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint of an epoch; the one before it stays as the previous generation.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    content = dict(vars(checkpoint))
+    content["history"] = [vars(row) for row in checkpoint.history]
+    with atomic_path(folder / LATEST) as temporary:
+        torch.save(content, temporary)
+        if (folder / LATEST).exists():
+            os.replace(folder / LATEST, folder / PREVIOUS)
+
+
+def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
+    """The newest good checkpoint in `folder`; None where there is none.
+
+    A damaged checkpoint is passed over for the previous one.
+
+    Raises:
+        TrainingError: it belongs to another training, or all that are there are damaged.
+    """
+    damaged = []
+    for path in (folder / LATEST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            content["history"] = tuple(EpochRow(**row) for row in content["history"])
+            checkpoint = Checkpoint(**content)
+        except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
+            log.warning("the checkpoint %s is damaged: %s", path, error)
+            damaged.append(path)
+            continue
+        if checkpoint.fingerprint != fingerprint:
+            raise TrainingError(
+                f"{path} belongs to another training ({checkpoint.fingerprint[:12]}, this one is "
+                f"{fingerprint[:12]}): its recipe, architecture or data differ; "
+                "choose another folder or remove this one"
+            )
+        return checkpoint
+    if damaged:
+        raise TrainingError(
+            f"every checkpoint is damaged: {', '.join(map(str, damaged))}; "
+            "remove them to train anew"
+        )
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a training that has ended."""
+    for name in (LATEST, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
+    """Load the weights that a training left in `path` (`best.pt`) into `module`.
+
+    Raises:
+        TrainingError: there is no such file, it is damaged, or it is of another architecture.
+    """
+    if not Path(path).is_file():
+        raise TrainingError(f"no weights at {path}; check the path, or run the training")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise TrainingError(f"the weights {path} are damaged ({error}); train again") from error
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"the weights {path} do not fit the network: {str(error).splitlines()[0]}; "
+            "they are of another architecture or space"
+        ) from error
