@@ -43,3 +43,18 @@ def test_equal_seeds_build_equal_networks():
         torch.manual_seed(3)
         weights.append(torch.cat([p.flatten() for p in build(space, space.original).parameters()]))
     assert torch.equal(*weights)
+
+
+def test_a_network_with_depthwise_convolutions_trains_under_bfloat16_autocast():
+    space = load_space("digits")
+    network = build(space, space.original)
+    seen = {}
+    for name, part in network.named_modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(
+                lambda p, x, y, n=name: seen.update({n: (p.groups, y.dtype)})
+            )
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, *space.stem_input)).sum().backward()
+    assert {dtype for _, dtype in seen.values()} == {torch.bfloat16}
+    assert all(p.grad.isfinite().all() for p in network.parameters())
