@@ -19,10 +19,12 @@ import itertools
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hot.autosearch.answer import Found
 from hot.autosearch.core import Core, Relaxation, cut_core, first_target, relax
 from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced
 
@@ -62,23 +64,6 @@ class Ranking:
         return self.solutions[-1] if len(self._keys) == self.k else None
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a search found and proved.
-
-    Attributes:
-        solutions: (gain, classes), best first.
-        bound: no solution that is not listed gains more; -1 when there is none.
-        is_complete: the listed ones are the k best, or all there are.
-    """
-
-    solutions: list[tuple[int, tuple[int, ...]]]
-    bound: int
-    is_complete: bool
-    n_core: int
-    n_nodes: int
-
-
 def search(reduced: Reduced, k: int, deadline: float | None = None) -> Found:
     """The k best solutions of `reduced`, canonical ones, proven.
 
@@ -108,9 +93,9 @@ def search(reduced: Reduced, k: int, deadline: float | None = None) -> Found:
 
 @dataclass(frozen=True, eq=False)
 class _Nodes:
-    """A batch of nodes: open choices (N, S, w), prices (N, R), bound (N,)."""
+    """A batch of nodes: open choices (N, S, w) or packed, prices (N, R), bound (N,)."""
 
-    is_open: BoolArray
+    is_open: NDArray[Any]
     price: FloatArray
     bound: FloatArray
 
@@ -171,6 +156,8 @@ class _Tree:
         return max(math.floor(most + self.gain_noise), self.target - 1, last[0] if last else -1)
 
     def _push(self, nodes: _Nodes) -> None:
+        if not len(nodes):
+            return
         packed = np.packbits(nodes.is_open.reshape(len(nodes), -1), axis=1)
         self.stack.append(_Nodes(packed, nodes.price, nodes.bound))
 
@@ -185,13 +172,13 @@ class _Tree:
                 chunk = chunk.take(slice(rest, None))
             parts.append(chunk)
             n += len(chunk)
-        packed = np.concatenate([part.is_open for part in parts])
+        packed = np.concatenate([part.is_open for part in parts[::-1]])
         shape = self.core.gain.shape
         bits = np.unpackbits(packed, axis=1, count=shape[0] * shape[1])
         return _Nodes(
             bits.view(np.bool_).reshape(n, *shape),
-            np.concatenate([part.price for part in parts]),
-            np.concatenate([part.bound for part in parts]),
+            np.concatenate([part.price for part in parts[::-1]]),
+            np.concatenate([part.bound for part in parts[::-1]]),
         )
 
     def _goal(self) -> int:
@@ -225,7 +212,7 @@ class _Tree:
         flat_load = self.unit_load.reshape(len(self.unit_room), n_slots * width)
         price, best = nodes.price, nodes.bound.copy()
         best_price = price.copy()
-        goal = self._goal()
+        aim = self._goal() - 1
         for step in range(_STEPS):
             priced = shut + self.core.gain
             priced -= (price @ flat_load).reshape(n, n_slots, width)
@@ -238,7 +225,7 @@ class _Tree:
             self._offer(taken, (used <= self.core.room).all(axis=1))
             room = self.unit_room - used / self.core.unit
             room[(price <= 0) & (room > 0)] = 0.0
-            length = np.maximum(bound - goal, 0.0) / np.maximum((room**2).sum(axis=1), 1e-30)
+            length = np.maximum(bound - aim, 0.0) / np.maximum((room**2).sum(axis=1), 1e-30)
             length *= 1.0 if step < 2 else 0.7
             price = np.maximum(price - length[:, None] * room, 0.0)
         kept = self._keep(_Nodes(nodes.is_open, best_price, best))
@@ -277,7 +264,9 @@ class _Tree:
             cost = np.where(is_open, load, np.inf)
             least = cost.min(axis=2)
             left = room - least.sum(axis=1)  # -inf where a slot has no choice left
-            is_open &= cost - np.where(np.isinf(least), 0.0, least)[:, :, None] <= left[:, None, None]
+            is_open &= (
+                cost - np.where(np.isinf(least), 0.0, least)[:, :, None] <= left[:, None, None]
+            )
         for group in self.twins:
             self._order(is_open, group)
         count = is_open.sum(axis=2)
@@ -302,18 +291,17 @@ class _Tree:
 
     def _split(self, nodes: _Nodes, loss: FloatArray) -> None:
         """Open one child for every choice of the slot that decides most, best on top."""
-        n, index = len(nodes), np.arange(len(nodes))
         slot = self._deciding_slot(nodes, loss)
-        parent, choice = np.nonzero(nodes.is_open[index, slot])
+        parent, choice = np.nonzero(nodes.is_open[np.arange(len(nodes)), slot])
         bound = nodes.bound[parent] - loss[parent, slot[parent], choice]
-        order = np.argsort(bound, kind="stable")
+        # Equal bounds: the lexicographically first on top, which settles ties soonest.
+        order = np.lexsort((-choice, parent, np.floor(bound)))
         parent, choice, bound = parent[order], choice[order], bound[order]
         is_open = nodes.is_open[parent]
         rows = np.arange(len(parent))
         is_open[rows, slot[parent]] = False
         is_open[rows, slot[parent], choice] = True
-        if n:
-            self._push(self._keep(_Nodes(is_open, nodes.price[parent], bound)))
+        self._push(self._keep(_Nodes(is_open, nodes.price[parent], bound)))
 
     def _deciding_slot(self, nodes: _Nodes, loss: FloatArray) -> IntArray:
         """(N,) the slot where a choice of small loss moves the priced loads most."""
@@ -326,6 +314,8 @@ class _Tree:
             moved += price[:, None, None] * np.abs(all_loads - here)
         finite = np.where(nodes.is_open, loss, 0.0)
         weight = np.where(nodes.is_open, np.exp(-finite / (_NEAR * slack)), 0.0)
-        score = ((moved + finite) * weight).max(axis=2)
-        score[nodes.is_open.sum(axis=2) == 1] = -1.0
-        return np.asarray(score.argmax(axis=1))
+        score = ((moved + 1e-3 * finite) * weight).max(axis=2)
+        is_undecided = nodes.is_open.sum(axis=2) > 1
+        score[~is_undecided] = -1.0
+        is_tie = nodes.bound + self._noise(nodes.price) < self._goal() + 1
+        return np.where(is_tie, is_undecided.argmax(axis=1), score.argmax(axis=1))

@@ -45,7 +45,7 @@ class Relaxation:
 
 @dataclass(frozen=True, eq=False)
 class Core:
-    """The choices that may be in a solution of at least some gain, in (S, w) with w as small as can be.
+    """The choices that may be in a solution of at least some gain, as (S, w) of least w.
 
     Attributes:
         column: (S, w) the class of the reduced program at every place.

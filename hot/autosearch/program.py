@@ -15,6 +15,7 @@ References:
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -57,7 +58,10 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class SumLimit:
-    """A limit on a sum over slots plus `fixed` (stem and head): at most, or at least, `limit`."""
+    """A limit on a sum over slots plus `fixed` (stem and head): at most, or at least, `limit`.
+
+    Messages call it by its `label`, or its name where there is none.
+    """
 
     name: str
     values: Rows
@@ -65,6 +69,7 @@ class SumLimit:
     is_floor: bool = False
     fixed: float = 0.0
     unit: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,7 @@ class PeakLimit:
     limit: float
     fixed: float = 0.0
     unit: str = ""
+    label: str = ""
 
 
 Limit = SumLimit | PeakLimit
@@ -107,9 +113,16 @@ class Scaled:
         """An exact sum in the user's unit."""
         return total / self.scale if self.scale >= 1 else total * round(1 / self.scale)
 
-    def room(self, limit: float) -> int:
-        """The largest integer sum that is `<= limit`; float noise below the scale is forgiven."""
-        return math.floor(limit * self.scale + (1e-6 if self.scale == 1 else 1e-3))
+    def room(self, total: float, taken: float) -> int:
+        """The largest integer sum that is `<= total - taken`; float noise is forgiven.
+
+        Noise is what the double of either number cannot hold, and a thousandth of the scale.
+        """
+        exact = (Fraction(total) - Fraction(taken)) * Fraction(self.scale)
+        if self.scale == 1 and total == round(total) and taken == round(taken):
+            return math.floor(exact)
+        noise = 4 * np.finfo(float).eps * max(abs(total), abs(taken)) * self.scale
+        return math.floor(exact + Fraction(noise + 1e-3))
 
 
 def to_integers(rows: Rows) -> Scaled:
@@ -258,6 +271,6 @@ class Program:
         for limit, scaled in zip(self.sums, self.scaled_sums, strict=True):
             total = scaled.total(choices)
             if limit.is_floor:
-                yield -total, scaled.room(limit.fixed - limit.limit)
+                yield -total, scaled.room(limit.fixed, limit.limit)
             else:
-                yield total, scaled.room(limit.limit - limit.fixed)
+                yield total, scaled.room(limit.limit, limit.fixed)

@@ -149,7 +149,7 @@ def _integer_rows(program: Program) -> tuple[list[tuple[IntArray, ...]], list[in
     for limit, scaled in zip(program.sums, program.scaled_sums, strict=True):
         turn = -1 if limit.is_floor else 1
         rows.append(tuple(turn * row for row in scaled.values))
-        rooms.append(scaled.room(turn * (limit.limit - limit.fixed)))
+        rooms.append(scaled.room(turn * limit.limit, turn * limit.fixed))
     return rows, rooms
 
 

@@ -1,0 +1,32 @@
+"""AutoSearch: the operator of every slot by an exact top-k 0-1 program over look-up tables."""
+
+from hot.autosearch.answer import Answer, Solution
+from hot.autosearch.program import (
+    Objective,
+    PeakLimit,
+    Program,
+    Removal,
+    SumLimit,
+    as_rows,
+)
+from hot.autosearch.search import OBJECTIVES, autosearch, build_program
+from hot.autosearch.solvers import SOLVERS, Solver
+from hot.autosearch.topk import explain_infeasible, solve
+
+__all__ = [
+    "OBJECTIVES",
+    "SOLVERS",
+    "Answer",
+    "Objective",
+    "PeakLimit",
+    "Program",
+    "Removal",
+    "Solution",
+    "Solver",
+    "SumLimit",
+    "as_rows",
+    "autosearch",
+    "build_program",
+    "explain_infeasible",
+    "solve",
+]
