@@ -1,0 +1,214 @@
+"""The figures of a report that plot points and curves, one function a figure, one PNG each."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.ticker import MaxNLocator
+
+from hot.records import CheckResult, Deployment, LayerNoise, TrainResult
+from hot.report.gather import BASELINE, Trial
+from hot.report.style import (
+    BASELINE_COLOUR,
+    COLOURS,
+    MARKERS,
+    MUTED,
+    colour_of,
+    figure,
+)
+
+Path = str | os.PathLike[str]
+_TOLERANCE = 0.05  # the band drawn around exact prediction
+
+
+def pareto_figure(deployments: Sequence[Deployment], path: Path) -> None:
+    """The metric of what was deployed over its latency; the front joins what nothing beats.
+
+    Deployments without a latency are left out.
+    """
+    shown = [d for d in deployments if d.measured.latency_ms is not None]
+    precisions = sorted({d.precision for d in shown})
+    with figure(path) as (axes,):
+        for precision in precisions:
+            group = [d for d in shown if d.precision == precision]
+            colour = COLOURS[precisions.index(precision)]
+            points = [(d.measured.latency_ms or 0.0, d.metric_value) for d in group]
+            front = pareto_front(points)
+            if len(front) > 1:
+                axes.step(*zip(*front, strict=True), where="post", color=colour, alpha=0.5, lw=1.6)
+            for d, (x, y) in zip(group, points, strict=True):
+                is_baseline = d.candidate == BASELINE
+                axes.errorbar(x, y, xerr=x * d.measured.spread, color=colour, lw=1, capsize=2)
+                axes.scatter(
+                    x, y, s=150 if is_baseline else 55, marker="*" if is_baseline else "o",
+                    color=BASELINE_COLOUR if is_baseline else colour,
+                    edgecolor=colour if is_baseline else "white", linewidth=1.2, zorder=3,
+                )  # fmt: skip
+        _label_points(axes, shown)
+        handles = [
+            axes.scatter([], [], color=COLOURS[i], label=f"{p}, with its front")
+            for i, p in enumerate(precisions)
+        ]
+        handles.append(
+            axes.scatter([], [], marker="*", s=130, color=BASELINE_COLOUR, label="baseline")
+        )
+        axes.legend(handles=handles, loc="lower right")
+        axes.margins(x=0.12, y=0.15)
+        metric = shown[0].metric if shown else "metric"
+        kind = shown[0].device.kind if shown else "measured"
+        axes.set(xlabel=f"latency in ms, {kind}", ylabel=f"{metric} of the deployed model")
+        axes.set_title(f"{metric.capitalize()} against latency: up and to the left is better")
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats in both, lower x and higher y, in order of x.
+
+    >>> pareto_front([(2, 5), (1, 3), (3, 4), (2, 4)])
+    [(1, 3), (2, 5)]
+    """
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+def _label_points(axes: Axes, deployments: Sequence[Deployment]) -> None:
+    """A name beside every point, above and below in turn so that neighbours stay readable."""
+    ordered = sorted(deployments, key=lambda d: d.measured.latency_ms or 0.0)
+    for index, d in enumerate(ordered):
+        offset = 9 if index % 2 == 0 else -9
+        axes.annotate(
+            d.candidate, (d.measured.latency_ms or 0.0, d.metric_value),
+            xytext=(0, offset), textcoords="offset points", ha="center",
+            va="bottom" if offset > 0 else "top", fontsize=7.5, color=MUTED,
+        )  # fmt: skip
+
+
+def check_figure(check: CheckResult, path: Path) -> None:
+    """Predicted against measured latency of the held-out networks of one check."""
+    prediction_figure(check, (), path)
+
+
+def prediction_figure(
+    check: CheckResult | None, deployments: Sequence[Deployment], path: Path
+) -> None:
+    """Predicted against measured latency: the LUT's held-out networks, and what was deployed."""
+    pairs = [
+        (d.predicted_ms, d.measured.latency_ms, d)
+        for d in deployments
+        if d.predicted_ms is not None and d.measured.latency_ms is not None
+    ]
+    with figure(path, (5.6, 5.2)) as (axes,):
+        every: list[float] = []
+        if check:
+            every += [*check.predicted_ms, *check.measured_ms]
+            axes.scatter(
+                check.predicted_ms, check.measured_ms, s=26, color=COLOURS[5], alpha=0.85,
+                edgecolor="white", linewidth=0.6, label=f"{check.n_networks} held-out networks",
+            )  # fmt: skip
+            axes.text(
+                0.98, 0.02,
+                f"mean error {check.mean_error:.1%}\nworst {check.worst_error:.1%}\n"
+                f"Spearman {check.spearman:.3f}",
+                transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color=MUTED,
+            )  # fmt: skip
+        for predicted, measured, d in pairs:
+            every += [predicted, measured]
+            is_baseline = d.candidate == BASELINE
+            axes.scatter(
+                predicted, measured, s=130 if is_baseline else 60, zorder=3,
+                marker="*" if is_baseline else "D", edgecolor="white", linewidth=0.8,
+                color=BASELINE_COLOUR if is_baseline else COLOURS[1],
+                label=f"{d.candidate}, {d.precision}" if len(pairs) <= 6 else None,
+            )  # fmt: skip
+        _draw_diagonal(axes, every)
+        axes.legend(loc="upper left")
+        axes.set(xlabel="predicted latency in ms", ylabel="measured latency in ms")
+        axes.set_title("Predicted against measured")
+
+
+def _draw_diagonal(axes: Axes, values: Sequence[float]) -> None:
+    if not values:
+        return
+    low, high = 0.92 * min(values), 1.06 * max(values)
+    line = np.array([low, high])
+    axes.fill_between(
+        line, line * (1 - _TOLERANCE), line * (1 + _TOLERANCE), color=COLOURS[2], alpha=0.13, lw=0,
+        label=f"within {_TOLERANCE:.0%}",
+    )  # fmt: skip
+    axes.plot(line, line, color=COLOURS[2], lw=1.2)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+
+
+def training_figure(results: Sequence[TrainResult], path: Path) -> None:
+    """Training loss and validation metric by epoch, one line a candidate (its best trial)."""
+    colours = colour_of(tuple(r.candidate for r in results))
+    with figure(path, (9.5, 3.9), n_columns=2) as (left, right):
+        for result in results:
+            epochs = [row.epoch for row in result.history]
+            colour = colours[result.candidate]
+            metrics = [row.val_metric for row in result.history]
+            left.plot(epochs, [row.train_loss for row in result.history], color=colour, lw=1.7)
+            right.plot(epochs, metrics, label=result.candidate, color=colour, lw=1.7)
+            right.scatter([result.best_epoch], [result.val_metric], s=26, zorder=3, color=colour)
+        metric = results[0].metric if results else "metric"
+        left.set(xlabel="epoch", ylabel="mean training loss")
+        left.set_title("Training loss")
+        right.set(xlabel="epoch", ylabel=f"validation {metric}")
+        right.set_title(f"Validation {metric}; the dot is the epoch kept")
+        right.legend(loc="lower right", ncols=2 if len(results) > 5 else 1)
+
+
+def hpo_figure(trials: Sequence[Trial], metric: str, path: Path) -> None:
+    """The value of every trial in order, and the best so far, one colour a candidate."""
+    names = tuple(dict.fromkeys(trial.candidate for trial in trials))
+    colours = colour_of(names)
+    with figure(path, (9.5, 3.9), n_columns=2) as (left, right):
+        for index, name in enumerate(names):
+            group = [trial for trial in trials if trial.candidate == name]
+            colour, marker = colours[name], MARKERS[index % len(MARKERS)]
+            numbers, values = [t.number for t in group], [t.value for t in group]
+            shades = [to_rgba(colour, 0.3 if t.state == "pruned" else 0.9) for t in group]
+            rates = [t.recipe.learning_rate for t in group]
+            left.scatter(numbers, values, s=34, c=shades, marker=marker)
+            left.plot([], [], color=colour, marker=marker, label=name)
+            left.step(numbers, np.maximum.accumulate(values), where="post", color=colour, lw=1.2)
+            right.scatter(rates, values, s=34, c=shades, marker=marker)
+        left.set(xlabel="trial", ylabel=f"best validation {metric}")
+        left.set_title("Trials and the best so far; pale ones were pruned")
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.legend(loc="lower right", ncols=2 if len(names) > 5 else 1)
+        right.set(xlabel="learning rate", ylabel=f"best validation {metric}", xscale="log")
+        right.set_title("The same over the learning rate")
+
+
+def noise_figure(deployments: Sequence[Deployment], path: Path) -> None:
+    """Signal-to-noise ratio of every layer of every quantised deployment; rings: the weakest."""
+    shown = [d for d in deployments if d.layers]
+    names = tuple(dict.fromkeys(d.candidate for d in shown))
+    precisions = sorted({d.precision for d in shown})
+    colours = colour_of(names)
+    with figure(path, (9.5, 3.9)) as (axes,):
+        for d in shown:
+            style = ("-", "--", ":", "-.")[precisions.index(d.precision) % 4]
+            values = [layer.snr_db for layer in d.layers]
+            axes.plot(
+                range(1, len(values) + 1), values, style, color=colours[d.candidate], lw=1.5,
+                label=f"{d.candidate}, {d.precision}",
+            )  # fmt: skip
+            at = _index_of(d.weakest_layer, d.layers)
+            if at is not None:
+                axes.scatter(
+                    [at + 1], [values[at]], s=70, facecolor="none", edgecolor=colours[d.candidate],
+                    linewidth=1.8, zorder=3,
+                )  # fmt: skip
+        axes.set(xlabel="layer, in graph order", ylabel="signal-to-noise ratio in dB")
+        axes.set_title("What rounding does to each layer; the ring is where it falls most")
+        axes.legend(loc="upper right", ncols=2 if len(shown) > 4 else 1)
+
+
+def _index_of(name: str | None, layers: Sequence[LayerNoise]) -> int | None:
+    return next((i for i, layer in enumerate(layers) if layer.layer == name), None)

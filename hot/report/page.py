@@ -1,0 +1,352 @@
+"""The page of a report: one HTML file with everything in it, readable without a network."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import jinja2
+
+from hot.files import write_text
+from hot.records import (
+    MEASURES,
+    Candidate,
+    Deployment,
+    DeviceInfo,
+    RunFolder,
+    now,
+)
+from hot.report.figures import (
+    hpo_figure,
+    noise_figure,
+    pareto_figure,
+    prediction_figure,
+    training_figure,
+)
+from hot.report.gather import BASELINE, Findings, gather
+from hot.report.maps import lut_figure, slots_figure
+from hot.units import format_bytes, format_count, format_ms
+
+_HERE = Path(__file__).resolve().parent
+_PERCENT = ("accuracy",)  # metrics that are fractions
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A section of the page around one figure.
+
+    Attributes:
+        image: the PNG as a data URI; None where the stage has not run.
+        missing: what to run to get it.
+        source: where the figures come from.
+    """
+
+    key: str
+    title: str
+    about: str
+    missing: str
+    source: str = ""
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One number at the head of the page."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of candidates: a candidate and one of its deployments, if any."""
+
+    candidate: Candidate
+    deployment: Deployment | None
+    is_first: bool
+    n_rows: int
+    torch_metric: float | None
+    ratio: float | None  # latency over the baseline's
+    proof: str
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write `report/index.html` and its figures into the run; the path of the page.
+
+    Stages that have not run are said to be missing. The page makes no request.
+
+    Raises:
+        InputError: a record of the run is damaged; names the file.
+        StorageError: the run cannot be written.
+    """
+    found = gather(run)
+    folder = run.file("report")
+    panels = {panel.key: _draw(panel, draw, folder) for panel, draw in _plan(found)}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        ms=format_ms,
+        bytes=format_bytes,
+        count=format_count,
+        metric=partial(_format_metric, found.metric),
+    )
+    text = environment.get_template("page.html").render(
+        found=found,
+        title=run.path.resolve().name,
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        panels=panels,
+        cards=_cards(found),
+        warnings=_warnings(found),
+        rows=_rows(found),
+        devices=_devices(found),
+        lut_source=_lut_source(found),
+        written=now(),
+    )
+    write_text(folder / PAGE, text)
+    return folder / PAGE
+
+
+def _plan(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | None]]:
+    """Every panel, with what draws it or None where its stage has not run."""
+    measured = [d for d in found.deployments if d.measured.latency_ms is not None]
+    space, table = found.space, found.table
+    check = found.lut.check if found.lut else None
+    results = [found.results[c.name] for c in found.candidates if c.name in found.results]
+    networks = {c.name: a for c in found.candidates if (a := found.architecture(c)) is not None}
+    marked = dict(list(networks.items())[:2])
+    predicted = [d for d in measured if d.predicted_ms is not None]
+    return [
+        (
+            Panel(
+                "pareto",
+                f"{found.metric.capitalize()} against latency",
+                "Every deployed model on the device. The line is the front: nothing shown is both "
+                "faster and better. Bars are the spread of the samples.",
+                "No deployment has a latency yet: run hot deploy.",
+                _device_source(found),
+            ),
+            partial(pareto_figure, measured) if measured else None,
+        ),
+        (
+            Panel(
+                "slots",
+                "What was chosen",
+                "The operator at every slot of every network: e is the expansion, k the kernel. "
+                "Under each slot its output channels and input height.",
+                "No candidates yet: run hot autosearch.",
+            ),
+            partial(slots_figure, space, networks) if space and networks else None,
+        ),
+        (
+            Panel(
+                "prediction",
+                "Predicted against measured",
+                "Whole networks that the table was not built from, and what was deployed. "
+                "On the line a prediction is exact.",
+                "Nothing to compare yet: run hot check-lut, or deploy at the table's precision.",
+                _lut_source(found),
+            ),
+            partial(prediction_figure, check, predicted) if check or predicted else None,
+        ),
+        (
+            Panel(
+                "lut",
+                "The latency table",
+                "Milliseconds that each choice costs at its slot, all repeated layers included. "
+                "Empty where the choice is not legal.",
+                "No latency table yet: run hot build-lut.",
+                _lut_source(found),
+            ),
+            partial(lut_figure, table, space, marked) if table and space else None,
+        ),
+        (
+            Panel(
+                "training",
+                "Training",
+                "The best trial of every candidate.",
+                "Nothing trained yet: run hot train.",
+                _training_source(found),
+            ),
+            partial(training_figure, results) if results else None,
+        ),
+        (
+            Panel(
+                "hpo",
+                "Search for hyper-parameters",
+                "Every finished trial.",
+                "No trials yet: run hot train.",
+                _training_source(found),
+            ),
+            partial(hpo_figure, found.trials, found.metric) if found.trials else None,
+        ),
+        (
+            Panel(
+                "noise",
+                "What rounding does, layer by layer",
+                "Signal-to-noise ratio of each layer's output against the fp32 model, on "
+                "calibration images. 6 dB are one bit.",
+                "No quantised deployment yet: run hot deploy --precision int8.",
+                _device_source(found),
+            ),
+            partial(noise_figure, found.deployments)
+            if any(d.layers for d in found.deployments)
+            else None,
+        ),
+    ]
+
+
+def _draw(panel: Panel, draw: Callable[[Path], None] | None, folder: Path) -> Panel:
+    path = folder / f"{panel.key}.png"
+    if draw is None:
+        path.unlink(missing_ok=True)
+        return panel
+    draw(path)
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return replace(panel, image=f"data:image/png;base64,{data}")
+
+
+def _format_metric(metric: str, value: float) -> str:
+    return f"{value:.2%}" if metric in _PERCENT else f"{value:.4g}"
+
+
+def _cards(found: Findings) -> list[Card]:
+    cards = []
+    shown = [d for d in found.deployments if d.measured.latency_ms is not None]
+    picks = [d for d in shown if d.candidate != BASELINE]
+    if picks:
+        best = max(picks, key=lambda d: d.metric_value)
+        fast = min(picks, key=lambda d: d.measured.latency_ms or 0.0)
+        base = found.deployment_like(BASELINE, best)
+        detail = f"{best.candidate}, {best.precision}"
+        if base:
+            points = 100 * (best.metric_value - base.metric_value)
+            detail += f": {points:+.2f} points against the baseline"
+        label = f"best {found.metric}"
+        cards.append(Card(label, _format_metric(found.metric, best.metric_value), detail))
+        ratio = _ratio(found, fast)
+        detail = f"{fast.candidate}, {fast.precision}"
+        if ratio:
+            detail += f": {1 / ratio:.2f}x the baseline's speed"
+        cards.append(Card("fastest", format_ms(fast.measured.latency_ms or 0.0), detail))
+    if found.lut:
+        check = found.lut.check
+        value = f"{check.mean_error:.1%}" if check else "not checked"
+        detail = (
+            f"mean error; Spearman {check.spearman:.3f} on {check.n_networks} held-out networks"
+            if check
+            else "run hot check-lut to see how far predictions can be trusted"
+        )
+        cards.append(Card("latency table", value, detail))
+    if found.space:
+        detail = f"architectures in {len(found.space.slots)} slots of {found.space.name}"
+        cards.append(Card("search space", format_count(found.space.size), detail))
+    return cards
+
+
+def _warnings(found: Findings) -> list[str]:
+    """What a reader must know before believing a number."""
+    said = [f"{c.name}: {note}" for c in found.candidates for note in c.notes]
+    if found.lut and not found.lut.check:
+        said.append("The latency table was not checked on held-out networks: run hot check-lut.")
+    for d in found.deployments:
+        name = f"{d.candidate} at {d.precision}"
+        if d.measured.failure:
+            said.append(f"{name} could not be measured: {d.measured.failure}")
+        if not d.measured.is_steady:
+            spread = f"{d.measured.spread:.0%}"
+            said.append(f"{name}: the latency stayed unsteady (spread {spread}); measure again.")
+        if d.device.kind != MEASURES:
+            said.append(f"{name}: the latency on {d.device.name} is {d.device.kind}, not measured.")
+    if found.candidates and not any(c.name == BASELINE for c in found.candidates):
+        said.append("The run has no baseline, so no gain can be stated.")
+    return list(dict.fromkeys(said))
+
+
+def _rows(found: Findings) -> list[Row]:
+    rows = []
+    for candidate in found.candidates:
+        deployments: list[Deployment | None] = [*found.deployments_of(candidate)] or [None]
+        result = found.results.get(candidate.name)
+        for index, d in enumerate(deployments):
+            torch_metric = result.test_metric if result else None
+            if d is not None:
+                torch_metric = d.torch_metric_value
+            ratio = _ratio(found, d) if d else None
+            rows.append(
+                Row(
+                    candidate,
+                    d,
+                    index == 0,
+                    len(deployments),
+                    torch_metric,
+                    ratio,
+                    _proof(candidate),
+                )
+            )
+    return rows
+
+
+def _ratio(found: Findings, deployment: Deployment) -> float | None:
+    """Latency over the baseline's at the same precision on the same device."""
+    base = found.deployment_like(BASELINE, deployment)
+    mine = deployment.measured.latency_ms
+    if base is None or not base.measured.latency_ms or mine is None:
+        return None
+    return mine / base.measured.latency_ms
+
+
+def _proof(candidate: Candidate) -> str:
+    if candidate.name == BASELINE:
+        return "original network"
+    if candidate.is_proven:
+        return f"proven rank {candidate.rank}"
+    gap = abs(candidate.bound - candidate.value) / max(abs(candidate.value), 1e-12)
+    return f"not proven: gap {gap:.2%}"
+
+
+def _devices(found: Findings) -> list[DeviceInfo]:
+    devices = [d.device for d in found.deployments] + ([found.lut.device] if found.lut else [])
+    return list({device.key: device for device in devices}.values())
+
+
+def _device_source(found: Findings) -> str:
+    said = []
+    for d in found.deployments:
+        made = found.made[d.candidate, d.precision]
+        date = made.date[:10] if made else "date unknown"
+        n = len(d.measured.samples_ms)
+        samples = f", median of {n} samples" if n else ""
+        said.append(f"{d.device.kind} on {d.device.key}{samples}, {date}")
+    return "; ".join(dict.fromkeys(said))
+
+
+def _lut_source(found: Findings) -> str:
+    if not found.lut:
+        return ""
+    lut = found.lut
+    check = f"; checked: {lut.check}" if lut.check else "; not checked on held-out networks"
+    return (
+        f"{lut.device.kind} on {lut.device.key}, {lut.precision}, {lut.method}, "
+        f"{lut.created or 'date unknown'}{check}"
+    )
+
+
+def _training_source(found: Findings) -> str:
+    results = found.results.values()
+    if not results:
+        return ""
+    images = sum(result.n_images for result in results)
+    minutes = sum(result.seconds for result in results) / 60
+    precisions = ", ".join(sorted({result.precision for result in results}))
+    return (
+        f"best trials of {len(results)} candidates, {format_count(images)} images in "
+        f"{minutes:.1f} min, {precisions}; {found.provenance.machine if found.provenance else ''}"
+    )
