@@ -6,7 +6,7 @@ from hot.records.candidate import Candidate, Prediction
 from hot.records.document import from_document, load_record, save_record, to_document
 from hot.records.measurement import ESTIMATES, MEASURES, DeviceInfo, Measurement, NodeTime
 from hot.records.outcome import Deployment, EpochRow, LayerNoise, TrainResult
-from hot.records.recipe import Recipe
+from hot.records.recipe import DataSpec, Recipe
 from hot.records.run import Provenance, RunFolder, now, processor, provenance
 from hot.records.tables import (
     HEAD,
@@ -28,6 +28,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "CheckResult",
+    "DataSpec",
     "Deployment",
     "DeviceInfo",
     "EpochRow",

@@ -43,3 +43,22 @@ class Recipe:
     patience: int = 0
     precision: str = "auto"
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The data of a run.
+
+    Attributes:
+        task: one of `hot.tasks.TASKS`.
+        source: what `hot.tasks.load_images` reads.
+        n_train, n_val, n_test: at most all of each split.
+        seed: of the splits.
+    """
+
+    task: str = "classification"
+    source: str = "digits"
+    n_train: int | None = None
+    n_val: int | None = None
+    n_test: int | None = None
+    seed: int = 0

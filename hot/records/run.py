@@ -12,7 +12,7 @@ from typing import TypeVar
 from hot.errors import InputError
 from hot.files import read_text, write_text
 from hot.records.document import load_record, save_record
-from hot.space import Space, SpaceSpec, find_space
+from hot.space import Space, SpaceSpec, find_space, load_spec
 
 T = TypeVar("T")
 _PACKAGES = ("hot", "torch", "onnxruntime", "onnx", "pulp", "optuna", "numpy", "timm")
@@ -76,10 +76,10 @@ class RunFolder:
     """A folder that holds one run; every stage writes its records here and finds them again.
 
     Layout: `config.yaml`, `provenance.json`, `space.yaml`, `space.json` (SpaceSpec), `lut.json`
-    (Lut), `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `study.db` (the
-    studies), `training/NAME/trial-N/` (checkpoints, TrainResult), `results/NAME.json` (TrainResult
-    of the best trial), `bundles/NAME-PRECISION/`, `deployments/NAME-PRECISION.json` (Deployment),
-    `report/`.
+    (Lut), `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `data.json`
+    (DataSpec), `study.db` (the studies), `training/NAME/trial-N/` (checkpoints, TrainResult),
+    `results/NAME.json` (TrainResult of the best trial), `bundles/NAME-PRECISION/`,
+    `deployments/NAME-PRECISION.json` (Deployment), `report/`.
     """
 
     path: Path
@@ -134,7 +134,7 @@ class RunFolder:
     def space(self) -> Space:
         """The run's search space."""
         spec = self.load(SpaceSpec, "space.json")
-        return replace(spec, name=str(self.path / "space.yaml")).load()
+        return load_spec(replace(spec, name=str(self.path / "space.yaml")))
 
     def file(self, *parts: str) -> Path:
         """A path inside the run."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hot.errors import LutError
 from hot.records.measurement import DeviceInfo
-from hot.space import Architecture, Space
+from hot.space import Architecture, Space, SpaceSpec
 
 STEM, HEAD = "stem", "head"
 
@@ -83,6 +83,10 @@ class Lut:
     Attributes:
         entries: by work key (`Choice.work_key`), and `stem` and `head`.
         sentinels: architecture key to latency in ms of the networks that watch for drift.
+        seed: of the layout of the networks.
+        jobs: keys of what was measured: architectures (in-context) or pieces of work (isolated).
+        unnamed_share: share of node time whose node's name told no part (counted to its neighbour).
+        spec: how the space is loaded; None where it was made in Python.
     """
 
     space: str
@@ -94,6 +98,10 @@ class Lut:
     sentinels: dict[str, float] = field(default_factory=dict, hash=False)
     check: CheckResult | None = None
     created: str = ""
+    seed: int = 0
+    jobs: tuple[str, ...] = ()
+    unnamed_share: float = 0.0
+    spec: SpaceSpec | None = None
 
     def require(self, space: Space, device: DeviceInfo | None = None) -> None:
         """Raise `LutError` unless this LUT belongs to `space` (and to `device`, where given)."""

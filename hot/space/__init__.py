@@ -1,10 +1,11 @@
 """Search spaces: operators, slots, architectures, analytic counts, YAML; no torch."""
 
 from hot.space.counts import PRECISIONS, Counts, count_block
-from hot.space.load import SpaceSpec, describe_space, find_space, load_space, space_files
+from hot.space.load import describe_space, find_space, load_space, load_spec, space_files
 from hot.space.operators import OPERATORS, Choice, Layer, Operator, Rules, parse_choice
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Architecture, Head, Slot, Space
+from hot.space.spec import SpaceSpec
 
 __all__ = [
     "OPERATORS",
@@ -26,6 +27,7 @@ __all__ = [
     "describe_space",
     "find_space",
     "load_space",
+    "load_spec",
     "make_divisible",
     "parse_choice",
     "space_files",

@@ -1,6 +1,6 @@
 """Search spaces from YAML: found by name or path, validated with the file and key at fault."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from hot.files import read_yaml, validate
 from hot.space.operators import Choice, Layer, Rules, find_operator, parse_choice
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Head, Slot, Space
+from hot.space.spec import SpaceSpec
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
@@ -98,27 +99,16 @@ def describe_space(name_or_path: str) -> tuple[str, list[float]]:
     return model.description, list(model.widths)
 
 
-@dataclass(frozen=True)
-class SpaceSpec:
-    """What `load_space` takes, as a record."""
-
-    name: str
-    width: float = 1.0
-    resolution: int | None = None
-    n_classes: int | None = None
-    in_channels: int | None = None
-    granularity: str | None = None
-
-    def load(self) -> Space:
-        """The space of this specification; raises what `load_space` raises."""
-        return load_space(
-            self.name,
-            width=self.width,
-            resolution=self.resolution,
-            n_classes=self.n_classes,
-            in_channels=self.in_channels,
-            granularity=self.granularity,
-        )
+def load_spec(spec: SpaceSpec) -> Space:
+    """The space of a specification; raises what `load_space` raises."""
+    return load_space(
+        spec.name,
+        width=spec.width,
+        resolution=spec.resolution,
+        n_classes=spec.n_classes,
+        in_channels=spec.in_channels,
+        granularity=spec.granularity,
+    )
 
 
 def load_space(
@@ -153,14 +143,10 @@ def load_space(
     _check_argument("n_classes", classes, classes >= 2, "at least 2")
     colours = in_channels if in_channels is not None else model.in_channels
     _check_argument("in_channels", colours, colours >= 1, "at least 1")
-    return _make_space(
-        model,
-        path,
-        width,
-        Shape(colours, side, side),
-        classes,
-        granularity or model.granularity,
-    )
+    image = Shape(colours, side, side)
+    space = _make_space(model, path, width, image, classes, granularity or model.granularity)
+    spec = SpaceSpec(name_or_path, width, resolution, n_classes, in_channels, granularity)
+    return replace(space, spec=spec)
 
 
 def _check_argument(name: str, value: float, is_valid: bool, allowed: str) -> None:

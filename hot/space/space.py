@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from hot.errors import SpaceError
 from hot.space.counts import Counts, count_block, count_linear
 from hot.space.operators import Choice, Layer, Rules, parse_choice
 from hot.space.shapes import Block, Conv, Shape
+from hot.space.spec import SpaceSpec
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Space:
     Attributes:
         stem: the fixed block before the slots, at `stem_input`.
         head: the fixed part after them.
+        spec: how this space was loaded; None for one made in Python.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Space:
     stem: Block
     slots: tuple[Slot, ...]
     head: Head
+    spec: SpaceSpec | None = field(default=None, compare=False)
 
     @property
     def resolution(self) -> int:

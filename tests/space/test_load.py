@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hot.errors import SpaceError
-from hot.space import SpaceSpec, load_space, space_files
+from hot.space import SpaceSpec, load_space, load_spec, space_files
 from hot.space.load import find_space
 
 GOOD = {
@@ -140,4 +140,4 @@ def test_an_option_out_of_range_is_refused_by_name(option, value):
 
 def test_a_specification_loads_what_load_space_loads():
     spec = SpaceSpec("digits", width=0.7, resolution=24, n_classes=4)
-    assert spec.load() == load_space("digits", width=0.7, resolution=24, n_classes=4)
+    assert load_spec(spec) == load_space("digits", width=0.7, resolution=24, n_classes=4)
