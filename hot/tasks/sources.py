@@ -138,7 +138,8 @@ def _read_torchvision(name: str, kind: Callable[..., object], download: bool) ->
 def read_npz(path: Path) -> RawData:
     """Arrays in one file: `train_x`, `train_y`, `test_x`, `test_y`.
 
-    At option also `val_x`, `val_y` and `class_names`. `_x` is uint8 (N, H, W) or (N, H, W, C), or floats in 0..1;
+    At option also `val_x`, `val_y` and `class_names`. `_x` is uint8 (N, H, W) or
+    (N, H, W, C), or floats in 0..1;
     `_y` holds integer labels from 0.
 
     Raises:

@@ -3,5 +3,18 @@
 from hot.training.checkpoint import load_weights
 from hot.training.evaluate import evaluate
 from hot.training.fit import fit
+from hot.training.hpo import PRUNERS, SAMPLERS, HpoSettings
+from hot.training.schedule import OPTIMIZERS, SCHEDULES
+from hot.training.workers import optimise
 
-__all__ = ["evaluate", "fit", "load_weights"]
+__all__ = [
+    "OPTIMIZERS",
+    "PRUNERS",
+    "SAMPLERS",
+    "SCHEDULES",
+    "HpoSettings",
+    "evaluate",
+    "fit",
+    "load_weights",
+    "optimise",
+]

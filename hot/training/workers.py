@@ -1,0 +1,356 @@
+"""Trials of all candidates spread over worker processes; interrupted, the same call goes on."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+from hot.errors import InputError, StorageError, TrainingError
+from hot.progress import Advance, progress
+from hot.records import Candidate, Recipe, RunFolder, TrainResult, load_record
+from hot.tasks import DataOptions, find_task
+from hot.training.fit import RESULT
+from hot.training.hpo import (
+    AskedTrial,
+    CandidateStudy,
+    HpoSettings,
+    check_settings,
+    count_trials,
+    open_storage,
+    open_study,
+)
+from hot.training.trials import EpochDone, Failed, Finished, Job, Refused, Setup
+
+_MAX_DEATHS = 3  # worker processes that one trial may cost
+_PATIENCE_S = 10.0  # for a worker to end after it was told to
+log = logging.getLogger(__name__)
+
+
+def optimise(
+    run: RunFolder,
+    candidates: list[Candidate],
+    data_source: str,
+    base: Recipe,
+    settings: HpoSettings = HpoSettings(),
+    n_workers: int = 1,
+    seed: int = 0,
+    data_options: DataOptions = DataOptions(),
+    *,
+    device: str | None = None,
+    task: str = "classification",
+) -> list[TrainResult]:
+    """The best trial of every candidate, in their order; also in the run's `results/NAME.json`.
+
+    Every candidate has a study of `settings.n_trials` trials around `base`; trial n is trained with
+    the seed `seed + n`, so one trial without ranges is the base recipe, and several are its seeds.
+    The trials run in `n_workers` processes that share the cores. A trial whose process is killed
+    goes on from its checkpoint in another; after Ctrl-C or a kill the same call goes on.
+
+    The same seed makes the same trials with one worker. With several, a sampler that learns sees
+    the earlier trials in the order in which they happen to end, and a pruner too: parameters may
+    then differ from call to call, except those of the `grid`.
+
+    Args:
+        run: has the space; takes studies, trainings and results.
+        candidates: what is trained, with names that differ.
+        data_source: see `hot.tasks.load_images`.
+        base: the recipe; its seed is replaced.
+        settings: the search.
+        n_workers: processes.
+        seed: of the search and the trainings.
+        data_options: how much of the data is used and how it is split.
+        device: see `fit`.
+        task: one of `hot.tasks.TASKS`.
+
+    Raises:
+        InputError: settings or recipe are not allowed.
+        DataError: the data cannot be used.
+        TrainingError: all trials of a candidate failed (the others' results are saved), another
+            process is training this run, or the run holds another search.
+    """
+    check_settings(settings, base)
+    if n_workers < 1:
+        raise InputError(f"n_workers must be at least 1, not {n_workers}")
+    if len({candidate.name for candidate in candidates}) < len(candidates):
+        raise ValueError("two candidates have the same name")
+    problem = find_task(task)
+    space = run.space()
+    data = problem.load(data_source, space.stem_input, data_options)
+    problem.check_head(space, data)
+    n_threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
+    setup = Setup(space, data, task, run.path, n_threads, device)
+    with _lock(run), open_storage(run.study_url) as storage:
+        studies = {
+            candidate.name: open_study(
+                storage,
+                candidate.name,
+                settings,
+                base,
+                seed,
+                problem.higher_is_better,
+                f"{space.key} {candidate.architecture} {data.digest}",
+            )
+            for candidate in candidates
+        }
+        queue = _Queue(run, candidates, studies, count_trials(settings))
+        if queue.has_more():
+            _train_all(queue, setup, n_workers, base.epochs)
+        sign = 1 if problem.higher_is_better else -1
+        return _collect(run, candidates, studies, sign)
+
+
+@dataclass
+class _Assignment:
+    """A trial in work, or to be taken up again."""
+
+    job: Job
+    asked: AskedTrial
+    n_deaths: int = 0
+    n_epochs: int = 0
+
+
+@dataclass
+class _Queue:
+    """Which trial is next: those that were left first, then the candidate with the least done."""
+
+    run: RunFolder
+    candidates: list[Candidate]
+    studies: dict[str, CandidateStudy]
+    n_trials: int
+    left: list[_Assignment] = field(init=False)
+    n_running: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.n_running = dict.fromkeys(self.studies, 0)
+        self.left = [
+            self._assign(candidate, asked)
+            for candidate in self.candidates
+            for asked in self.studies[candidate.name].unfinished()
+        ]
+
+    @property
+    def n_finished(self) -> int:
+        return sum(study.n_finished for study in self.studies.values())
+
+    def _open(self) -> list[Candidate]:
+        return [c for c in self.candidates if self.studies[c.name].n_started < self.n_trials]
+
+    def has_more(self) -> bool:
+        return bool(self.left or self._open())
+
+    def take(self) -> _Assignment:
+        if self.left:
+            chosen = self.left.pop(0)
+        else:
+            candidate = min(self._open(), key=self._load)
+            chosen = self._assign(candidate, self.studies[candidate.name].ask())
+        self.n_running[chosen.job.candidate] += 1
+        return chosen
+
+    def give_back(self, assignment: _Assignment) -> None:
+        self.n_running[assignment.job.candidate] -= 1
+        self.left.append(assignment)
+
+    def close(self, assignment: _Assignment) -> None:
+        self.n_running[assignment.job.candidate] -= 1
+
+    def _load(self, candidate: Candidate) -> tuple[int, int]:
+        return self.n_running[candidate.name], self.studies[candidate.name].n_started
+
+    def _assign(self, candidate: Candidate, asked: AskedTrial) -> _Assignment:
+        folder = self.run.file("training", candidate.name, f"trial-{asked.number}")
+        job = Job(candidate.name, candidate.architecture, asked.number, asked.recipe, folder)
+        return _Assignment(job, asked)
+
+
+class _Worker:
+    """A worker process and what it works on."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.connection, theirs = Pipe()
+        lifeline, self._life = os.pipe()
+        descriptors = (theirs.fileno(), lifeline)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from hot.training.trials import main; main()",
+                *map(str, descriptors),
+            ],
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the starting process alone
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+                "OMP_NUM_THREADS": str(setup.n_threads),
+            },
+        )
+        theirs.close()
+        os.close(lifeline)
+        self.assignment: _Assignment | None = None
+        self.is_set_up = False
+
+    def start(self, assignment: _Assignment, setup: Setup) -> None:
+        """Send the next trial; a process that died meanwhile shows in the next `receive`."""
+        self.assignment = assignment
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if not self.is_set_up:
+                self.connection.send(setup)
+                self.is_set_up = True
+            self.connection.send(assignment.job)
+
+    def answer(self, is_given_up: bool) -> None:
+        """Tell whether the trial ends here."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(is_given_up)
+
+    def stop(self) -> None:
+        """End the process, at once where it is in the middle of a trial."""
+        if self.assignment is None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.connection.send(None)
+        else:
+            self.process.terminate()
+        try:
+            self.process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.connection.close()
+        os.close(self._life)
+
+
+def _train_all(queue: _Queue, setup: Setup, n_workers: int, epochs: int) -> None:
+    total = queue.n_trials * len(queue.candidates)
+    n_missing = total - queue.n_finished
+    workers: list[_Worker] = []
+    done = (total - n_missing) * epochs
+    try:
+        with progress("training", total * epochs, done) as advance:
+            while True:
+                for worker in workers:
+                    if worker.assignment is None and queue.has_more():
+                        worker.start(queue.take(), setup)
+                while len(workers) < n_workers and queue.has_more():
+                    workers.append(_Worker(setup))
+                    workers[-1].start(queue.take(), setup)
+                busy = {w.connection: w for w in workers if w.assignment is not None}
+                if not busy:
+                    return
+                for connection in wait(list(busy)):
+                    if isinstance(connection, Connection):
+                        _receive(busy[connection], workers, queue, epochs, advance)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _receive(
+    worker: _Worker, workers: list[_Worker], queue: _Queue, epochs: int, advance: Advance
+) -> None:
+    """Take one message of a worker, or its death."""
+    assignment = worker.assignment
+    if assignment is None:
+        raise ValueError("only a worker with a trial is listened to")
+    try:
+        event = worker.connection.recv()
+    except (EOFError, ConnectionResetError):
+        workers.remove(worker)
+        worker.stop()
+        _take_up_again(assignment, worker.process.returncode, queue)
+        return
+    note = f"{assignment.job.candidate} trial {assignment.job.trial}"
+    if isinstance(event, EpochDone):
+        if event.epoch >= assignment.n_epochs:
+            advance(event.epoch + 1 - assignment.n_epochs, f"{note}: {event.value:.4f}")
+            assignment.n_epochs = event.epoch + 1
+        worker.answer(assignment.asked.report(event.epoch, event.value))
+        return
+    if isinstance(event, Refused):
+        if isinstance(event.error, str):
+            raise RuntimeError(f"the worker of {note} failed:\n{event.error}")
+        raise event.error
+    worker.assignment = None
+    _close(assignment, event, queue)
+    advance(epochs - assignment.n_epochs, note)
+
+
+def _take_up_again(assignment: _Assignment, code: int | None, queue: _Queue) -> None:
+    assignment.n_deaths += 1
+    name = f"trial {assignment.job.trial} of {assignment.job.candidate}"
+    log.warning("the process of %s ended with code %s", name, code)
+    if assignment.n_deaths < _MAX_DEATHS:
+        queue.give_back(assignment)
+        return
+    reason = f"{_MAX_DEATHS} processes died on it, the last with code {code}; is memory short?"
+    _close(assignment, Failed(reason), queue)
+
+
+def _close(assignment: _Assignment, event: Finished | Failed, queue: _Queue) -> None:
+    if isinstance(event, Failed):
+        log.warning(
+            "trial %d of %s failed: %s",
+            assignment.job.trial,
+            assignment.job.candidate,
+            event.reason,
+        )
+        assignment.asked.fail(event.reason)
+    else:
+        for row in event.result.history:
+            assignment.asked.report(row.epoch, row.val_metric)
+        is_pruned = event.result.state == "pruned"
+        assignment.asked.finish(event.result.val_metric, is_pruned)
+    queue.close(assignment)
+
+
+def _collect(
+    run: RunFolder, candidates: list[Candidate], studies: dict[str, CandidateStudy], sign: int
+) -> list[TrainResult]:
+    """The best trial of every candidate: complete before pruned, by metric, then the earliest."""
+    results, failures = [], []
+    for candidate in candidates:
+        found = [
+            load_record(path, TrainResult)
+            for number in studies[candidate.name].with_result()
+            if (path := run.file("training", candidate.name, f"trial-{number}", RESULT)).is_file()
+        ]
+        if not found:
+            failures.append(f"{candidate.name} ({studies[candidate.name].last_error()})")
+            continue
+        best = max(found, key=lambda r: (r.state != "pruned", sign * r.val_metric, -r.trial))
+        run.save(best, "results", f"{candidate.name}.json")
+        results.append(best)
+    if failures:
+        raise TrainingError(
+            f"every trial failed of {'; '.join(failures)}. Change the recipe or the ranges"
+        )
+    return results
+
+
+@contextlib.contextmanager
+def _lock(run: RunFolder) -> Iterator[None]:
+    """Holds the run's trainings; the system gives them free however this process ends."""
+    path = run.file("training", ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}; choose another folder"
+        ) from error
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(
+                f"another process is training in {run.path}; wait for it, or stop it first"
+            ) from error
+        yield
