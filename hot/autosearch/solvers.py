@@ -34,17 +34,20 @@ class Exact:
         return branch.search(reduced, k, deadline)
 
 
-def _cbc(time_limit_s: float | None) -> pulp.LpSolver:
+def make_cbc(time_limit_s: float | None) -> pulp.LpSolver:
+    """CBC: the one that PuLP brings, or the one on the path."""
     bundled = Path(pulp_cbc_path)
     path = str(bundled) if bundled.exists() else shutil.which("cbc")
     return pulp.COIN_CMD(path=path, msg=False, timeLimit=time_limit_s, gapRel=0.0, gapAbs=0.0)
 
 
-def _highs(time_limit_s: float | None) -> pulp.LpSolver:
+def make_highs(time_limit_s: float | None) -> pulp.LpSolver:
+    """HiGHS, in this process through highspy."""
     return pulp.HiGHS(msg=False, timeLimit=time_limit_s, gapRel=0.0, gapAbs=0.0)
 
 
-def _glpk(time_limit_s: float | None) -> pulp.LpSolver:
+def make_glpk(time_limit_s: float | None) -> pulp.LpSolver:
+    """GLPK's `glpsol`, from the path."""
     # glpsol takes whole seconds
     limit = None if time_limit_s is None else max(int(time_limit_s), 1)
     return pulp.GLPK_CMD(msg=False, timeLimit=limit)
@@ -52,9 +55,9 @@ def _glpk(time_limit_s: float | None) -> pulp.LpSolver:
 
 SOLVERS: dict[str, Solver] = {
     "exact": Exact(),
-    "cbc": External("cbc", _cbc, "pip install 'pulp[cbc]' or apt-get install coinor-cbc"),
-    "highs": External("highs", _highs, "pip install highspy"),
-    "glpk": External("glpk", _glpk, "apt-get install glpk-utils (or brew install glpk)"),
+    "cbc": External("cbc", make_cbc, "pip install 'pulp[cbc]' or apt-get install coinor-cbc"),
+    "highs": External("highs", make_highs, "pip install highspy"),
+    "glpk": External("glpk", make_glpk, "apt-get install glpk-utils (or brew install glpk)"),
 }
 
 
