@@ -1,0 +1,27 @@
+"""Look-up tables of latency: planned, built, stored, checked."""
+
+from hot.lut.build import build_lut
+from hot.lut.check import check_lut, check_luts, measure_networks
+from hot.lut.drift import DRIFT_LIMIT, sentinel_drift
+from hot.lut.file import export_lut, find_luts, import_lut, load_lut, lut_file_name, save_lut
+from hot.lut.methods import METHODS
+from hot.lut.store import LutKey, LutStore, key_of
+
+__all__ = [
+    "DRIFT_LIMIT",
+    "METHODS",
+    "LutKey",
+    "LutStore",
+    "build_lut",
+    "check_lut",
+    "check_luts",
+    "export_lut",
+    "find_luts",
+    "import_lut",
+    "key_of",
+    "load_lut",
+    "lut_file_name",
+    "measure_networks",
+    "save_lut",
+    "sentinel_drift",
+]

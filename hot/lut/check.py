@@ -1,0 +1,114 @@
+"""How well a look-up table predicts whole networks that were not used to build it."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from hot.devices import Device, Settings
+from hot.errors import LutError
+from hot.lut.artifacts import make_artifact
+from hot.lut.plan import held_out, network_job, unique_work
+from hot.progress import progress
+from hot.records import CheckResult, Lut, now
+from hot.space import Architecture, Space
+
+_GROUP = 10
+
+
+def check_lut(
+    lut: Lut,
+    space: Space,
+    device: Device,
+    n: int = 30,
+    seed: int = 1,
+    settings: Settings | None = None,
+) -> CheckResult:
+    """Predicted against measured latency of `n` random networks that the LUT has not seen.
+
+    Raises:
+        LutError: the LUT belongs to another space or device, is incomplete, or the space has no
+            `n` other networks, or fewer than three of them run on the device.
+    """
+    return check_luts([lut], space, device, n, seed, settings)[0]
+
+
+def check_luts(
+    luts: list[Lut],
+    space: Space,
+    device: Device,
+    n: int = 30,
+    seed: int = 1,
+    settings: Settings | None = None,
+) -> list[CheckResult]:
+    """The same for several LUTs of one precision, against one and the same measurement."""
+    for lut in luts:
+        lut.require(space, device.describe())
+    (precision,) = {lut.precision for lut in luts}
+    used = {key for lut in luts for key in (*lut.jobs, *lut.sentinels)}
+    tables = [lut.table(space) for lut in luts]
+    networks = held_out(space, n, seed, used)
+    measured = measure_networks(space, networks, precision, device, settings or Settings(), seed)
+    kept = [(a, ms) for a, ms in zip(networks, measured, strict=True) if ms is not None]
+    if len(kept) < 3:
+        raise LutError(
+            f"only {len(kept)} of {n} networks of {space.name!r} run on "
+            f"{device.describe().name!r}: too few to check a LUT"
+        )
+    architectures, truth = zip(*kept, strict=True)
+    return [
+        compare(architectures, [table.predict_ms(space, a) for a in architectures], truth, seed)
+        for table in tables
+    ]
+
+
+def compare(
+    architectures: tuple[Architecture, ...],
+    predicted_ms: list[float],
+    measured_ms: tuple[float, ...],
+    seed: int,
+) -> CheckResult:
+    """The errors of predictions, relative to what was measured."""
+    predicted, measured = np.array(predicted_ms), np.array(measured_ms)
+    error = predicted / measured - 1.0
+    return CheckResult(
+        n_networks=len(measured),
+        mean_error=float(np.abs(error).mean()),
+        worst_error=float(np.abs(error).max()),
+        bias=float(error.mean()),
+        spearman=float(spearmanr(predicted, measured).statistic),
+        seed=seed,
+        date=now(),
+        predicted_ms=tuple(float(value) for value in predicted),
+        measured_ms=tuple(float(value) for value in measured),
+        architectures=tuple(architecture.key for architecture in architectures),
+    )
+
+
+def measure_networks(
+    space: Space,
+    architectures: list[Architecture],
+    precision: str,
+    device: Device,
+    settings: Settings,
+    seed: int,
+) -> list[float | None]:
+    """Latency of whole networks in ms; None where the device cannot run one."""
+    works = unique_work(space)
+    settings = replace(settings, per_node=False, memory=False)
+    found: list[float | None] = []
+    with progress("checking the LUT", len(architectures)) as advance:
+        for start in range(0, len(architectures), _GROUP):
+            group = architectures[start : start + _GROUP]
+            with tempfile.TemporaryDirectory(prefix="hot-lut-") as name:
+                artifacts = []
+                for index, architecture in enumerate(group):
+                    place = Path(name) / str(index)
+                    place.mkdir()
+                    job = network_job(space, architecture)
+                    artifacts.append(make_artifact(space, job, works, precision, place, seed))
+                found += [r.latency_ms for r in device.measure_all(artifacts, settings)]
+            advance(len(group))
+    return found

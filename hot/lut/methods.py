@@ -1,0 +1,120 @@
+"""The ways to fill a look-up table: what to measure, and how entries follow from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hot.errors import LutError, unknown_name
+from hot.lut.calibrate import NetworkTime, calibrate
+from hot.lut.plan import Job, Work, covering_networks, isolated_jobs, network_job, unique_work
+from hot.lut.store import JobResult
+from hot.records import LutEntry
+from hot.space import Space
+
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of `METHODS`.
+
+    Attributes:
+        plan: the jobs of a space, for a seed.
+        entries: the entries by work key that follow from what was measured of these jobs.
+        per_node: whether jobs are measured node by node too.
+        meaning: one line for the user.
+    """
+
+    plan: Callable[[Space, int], list[Job]]
+    entries: Callable[[Space, str, Sequence[JobResult]], dict[str, LutEntry]]
+    per_node: bool
+    meaning: str
+
+
+def find_method(name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        LutError: there is none; names the near match and all known ones.
+    """
+    if name not in METHODS:
+        raise LutError(unknown_name("method", name, METHODS))
+    return METHODS[name]
+
+
+def _plan_networks(space: Space, seed: int) -> list[Job]:
+    return [network_job(space, a) for a in covering_networks(space, REPEATS, seed)]
+
+
+def _plan_isolated(space: Space, seed: int) -> list[Job]:
+    jobs = isolated_jobs(space)
+    return [jobs[index] for index in np.random.default_rng(seed).permutation(len(jobs))]
+
+
+def _entries_in_context(
+    space: Space, precision: str, results: Sequence[JobResult]
+) -> dict[str, LutEntry]:
+    works = unique_work(space)
+    networks = [
+        NetworkTime(result.latency_ms, result.parts, result.energy_mj)
+        for result in results
+        if result.latency_ms is not None
+    ]
+    if not networks:
+        raise _incomplete(space, works, results)
+    weight_bytes = {key: work.counts.weight_bytes(precision) for key, work in works.items()}
+    return _complete(space, works, calibrate(networks, weight_bytes), results)
+
+
+def _entries_isolated(
+    space: Space, precision: str, results: Sequence[JobResult]
+) -> dict[str, LutEntry]:
+    found = {
+        result.key: LutEntry(result.latency_ms, result.spread, 1, result.energy_mj)
+        for result in results
+        if result.latency_ms is not None
+    }
+    return _complete(space, unique_work(space), found, results)
+
+
+def _complete(
+    space: Space,
+    works: dict[str, Work],
+    found: dict[str, LutEntry],
+    results: Sequence[JobResult],
+) -> dict[str, LutEntry]:
+    """`found` in the order of the space, with zero for work that computes nothing."""
+    has_energy = all(entry.energy_mj is not None for entry in found.values())
+    nothing = LutEntry(0.0, energy_mj=0.0 if has_energy else None)
+    entries = {key: nothing if work.is_empty else found.get(key) for key, work in works.items()}
+    complete = {key: entry for key, entry in entries.items() if entry is not None}
+    if len(complete) < len(works):
+        missing = {key: work for key, work in works.items() if key not in complete}
+        raise _incomplete(space, missing, results)
+    return complete
+
+
+def _incomplete(space: Space, missing: dict[str, Work], results: Sequence[JobResult]) -> LutError:
+    reasons = [result.failure for result in results if result.failure]
+    reason = f"; the first of {len(reasons)} failures: {reasons[0]}" if reasons else ""
+    return LutError(
+        f"{len(missing)} entries of {space.name!r} could not be measured, {next(iter(missing))!r} "
+        f"among them{reason}. Choose a smaller width or resolution, another device or method"
+    )
+
+
+METHODS: dict[str, Method] = {
+    "in-context": Method(
+        _plan_networks,
+        _entries_in_context,
+        True,
+        "whole networks that hold every choice several times, profiled node by node and calibrated",
+    ),
+    "isolated": Method(
+        _plan_isolated,
+        _entries_isolated,
+        False,
+        "every operator alone, as in HOT (Ozcinar et al. 2022)",
+    ),
+}
