@@ -25,7 +25,7 @@ from hot.records import (
 MODEL, MANIFEST, RUNNER = "model.onnx", "manifest.json", "run.py"
 
 _RUNNER = '''\
-"""Print the label of an image: python run.py IMAGE.npy, uint8 pixels (C, H, W), (H, W, C) or (H, W)."""
+"""Print the label of an image: python run.py IMAGE.npy (uint8 CHW, HWC or HW)."""
 import json, pathlib, sys
 import numpy as np, onnxruntime
 

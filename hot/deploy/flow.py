@@ -25,7 +25,6 @@ from hot.export import QUANTIZERS, export_onnx, quantize
 from hot.files import sha256
 from hot.nn import build
 from hot.records import (
-    Budget,
     Candidate,
     Deployment,
     LayerNoise,
@@ -51,7 +50,6 @@ def deploy(
     precision: str,
     settings: Settings | None = None,
     *,
-    budget: Budget | None = None,
     task: Task | None = None,
     calibration: CalibrationPlan | None = None,
 ) -> Deployment:
@@ -62,8 +60,7 @@ def deploy(
 
     Args:
         precision: one of `hot.export.QUANTIZERS`.
-        settings: of the measurement; the device's usual ones without.
-        budget: the limits of the search, for the manifest.
+        settings: of the measurement; without them the usual ones, memory included.
 
     Raises:
         InputError: an unknown precision, or a result of another architecture.
@@ -86,8 +83,7 @@ def deploy(
         data,
         device,
         precision,
-        settings or Settings(),
-        budget,
+        settings or Settings(memory=True),
         task or Classification(),
         calibration or CalibrationPlan(),
     )
@@ -112,7 +108,6 @@ class _Job:
     device: Device
     precision: str
     settings: Settings
-    budget: Budget | None
     task: Task
     plan: CalibrationPlan
 
@@ -196,7 +191,7 @@ def _make(job: _Job, folder: Path) -> Manifest:
         mean=job.data.mean,
         std=job.data.std,
         labels=job.data.class_names,
-        budget=job.budget,
+        budget=job.candidate.budget,
         predicted=job.candidate.predicted,
         predicted_ms=_predicted_ms(job),
         measured=job.device.measure(artifact, job.settings),

@@ -56,8 +56,8 @@ def check_parity(artifact: Artifact, wanted: np.ndarray, got: np.ndarray) -> flo
     if not difference <= limit:
         raise DeployError(
             f"the exported model {artifact.path.name} does not agree with its torch model: outputs "
-            f"differ by {difference:.3g}, allowed is {limit:.3g}; check custom layers for behaviour "
-            "that the export cannot see (branches on values, state)"
+            f"differ by {difference:.3g}, allowed is {limit:.3g}; check custom layers for what "
+            "the export cannot see (branches on values, state)"
         )
     return difference
 
