@@ -25,6 +25,7 @@ from hot.export import QUANTIZERS, export_onnx, quantize
 from hot.files import sha256
 from hot.nn import build
 from hot.records import (
+    Budget,
     Candidate,
     Deployment,
     LayerNoise,
@@ -50,6 +51,7 @@ def deploy(
     precision: str,
     settings: Settings | None = None,
     *,
+    budget: Budget | None = None,
     task: Task | None = None,
     calibration: CalibrationPlan | None = None,
 ) -> Deployment:
@@ -61,6 +63,7 @@ def deploy(
     Args:
         precision: one of `hot.export.QUANTIZERS`.
         settings: of the measurement; without them the usual ones, memory included.
+        budget: the limits of the search, for the manifest; the candidate's own without.
 
     Raises:
         InputError: an unknown precision, or a result of another architecture.
@@ -84,6 +87,7 @@ def deploy(
         device,
         precision,
         settings or Settings(memory=True),
+        budget or candidate.budget,
         task or Classification(),
         calibration or CalibrationPlan(),
     )
@@ -108,6 +112,7 @@ class _Job:
     device: Device
     precision: str
     settings: Settings
+    budget: Budget | None
     task: Task
     plan: CalibrationPlan
 
@@ -191,7 +196,7 @@ def _make(job: _Job, folder: Path) -> Manifest:
         mean=job.data.mean,
         std=job.data.std,
         labels=job.data.class_names,
-        budget=job.candidate.budget,
+        budget=job.budget,
         predicted=job.candidate.predicted,
         predicted_ms=_predicted_ms(job),
         measured=job.device.measure(artifact, job.settings),
