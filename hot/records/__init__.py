@@ -1,11 +1,12 @@
 """Records: what crosses the borders of rooms, each with one file form; no torch."""
 
 from hot.records.artifact import Artifact
-from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget
-from hot.records.candidate import Candidate, Prediction
+from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget, parse_quality
+from hot.records.candidate import Candidate
 from hot.records.document import from_document, load_record, save_record, to_document
 from hot.records.measurement import ESTIMATES, MEASURES, DeviceInfo, Measurement, NodeTime
 from hot.records.outcome import Deployment, EpochRow, LayerNoise, TrainResult
+from hot.records.prediction import Prediction
 from hot.records.recipe import DataSpec, Recipe
 from hot.records.run import Provenance, RunFolder, now, processor, provenance
 from hot.records.tables import (
@@ -49,6 +50,7 @@ __all__ = [
     "load_record",
     "now",
     "parse_budget",
+    "parse_quality",
     "processor",
     "provenance",
     "save_record",

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, fields
 
-from hot.units import format_bytes, format_count, format_ms, parse_quantity
+from hot.errors import InputError
+from hot.records.prediction import Prediction
+from hot.units import format_bytes, format_count, format_ms, parse_quantity, parse_share
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,12 @@ def parse_budget(
     activations: str | None = None,
     energy: str | None = None,
     macs: str | None = None,
+    reference: Prediction | None = None,
 ) -> Budget:
     """A budget from what a user writes; `memory` is that of the weights.
+
+    A limit is a number with its unit, or, where there is a `reference` (the baseline's prediction),
+    a share of the reference's: `80%`.
 
     Raises:
         InputError: a number or unit is missing or wrong; names the budget.
@@ -61,13 +67,33 @@ def parse_budget(
     latency <= 30 ms, weight memory <= 2.00 MiB
     """
 
-    def read(text: str | None, dimension: str, what: str) -> float | None:
-        return None if text is None else parse_quantity(text, dimension, what)
+    def read(text: str | None, dimension: str, resource: str) -> float | None:
+        what = f"the {RESOURCE_LABELS[resource]} budget"
+        if text is None or reference is None or not text.rstrip().endswith("%"):
+            return None if text is None else parse_quantity(text, dimension, what)
+        whole = getattr(reference, resource)
+        if whole is None:
+            raise InputError(f"{what} is {text} of the baseline's, which is not known here")
+        return parse_share(text, what) * float(whole)
 
     return Budget(
-        read(latency, "latency", "the latency budget"),
-        read(memory, "memory", "the memory budget"),
-        read(activations, "memory", "the activation budget"),
-        read(energy, "energy", "the energy budget"),
-        read(macs, "macs", "the MACs budget"),
+        read(latency, "latency", "latency_ms"),
+        read(memory, "memory", "weight_bytes"),
+        read(activations, "memory", "activation_bytes"),
+        read(energy, "energy", "energy_mj"),
+        read(macs, "macs", "macs"),
     )
+
+
+def parse_quality(text: str | None, reference: Prediction) -> float | None:
+    """A floor of quality: a number in the unit of the score, or a share of the reference's: `90%`.
+
+    Raises:
+        InputError: neither.
+    """
+    if text is None:
+        return None
+    what = "the least quality"
+    if text.rstrip().endswith("%"):
+        return parse_share(text, what) * reference.quality
+    return parse_quantity(text, "macs", what)

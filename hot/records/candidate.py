@@ -2,25 +2,8 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is known of an architecture before it is built; the fixed parts are included.
-
-    Attributes:
-        latency_ms: from the LUT; None without one.
-        energy_mj: from the LUT or the device's description; None where there is none.
-        weight_bytes, activation_bytes: at the LUT's precision.
-        quality: the score of the quality table, higher is better.
-    """
-
-    latency_ms: float | None
-    energy_mj: float | None
-    macs: int
-    params: int
-    weight_bytes: int
-    activation_bytes: int
-    quality: float
+from hot.records.budget import Budget
+from hot.records.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -34,6 +17,7 @@ class Candidate:
         value: the objective's value; `bound` the proven limit that no unseen solution passes.
         is_proven: whether this is proven the rank-th best.
         notes: warnings a reader must see.
+        budget: the limits it was searched under.
     """
 
     name: str
@@ -46,3 +30,4 @@ class Candidate:
     is_proven: bool
     predicted: Prediction
     notes: tuple[str, ...] = ()
+    budget: Budget | None = None

@@ -25,7 +25,7 @@ def test_every_budget_is_read_in_its_unit():
         ("memory", "", "memory budget"),
         ("energy", "3", "energy budget"),
         ("macs", "3ms", "MACs budget"),
-        ("activations", "nan", "activation budget"),
+        ("activations", "nan", "activation memory budget"),
     ],
 )
 def test_a_budget_with_a_wrong_or_missing_unit_is_refused_by_name(option, text, words):

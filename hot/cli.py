@@ -1,0 +1,389 @@
+"""The command line: reads options, calls the chain, prints a table or one JSON document."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from hot.errors import HotError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_QUIET = ("optuna", "torch", "onnxruntime", "PIL", "matplotlib", "fontTools", "sqlalchemy")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; exits 0 done, 2 user error, 3 infeasible, 130 interrupted (resumable)."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        hot(args=arguments, prog_name="hot", standalone_mode=False)
+    except HotError as error:
+        console.print(f"hot: {error}", markup=False)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        console.print("hot: interrupted; the same command goes on where it stopped")
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hot")
+def hot() -> None:
+    """Provably best networks for a device: trained, quantised, measured.
+
+    Start with: hot run CONFIG.yaml, or step by step: build-lut, autosearch, train, deploy, report.
+    """
+
+
+def show(document: dict[str, Any], as_json: bool, draw: Callable[[dict[str, Any]], None]) -> None:
+    """Print the document as JSON on stdout, or as a person reads it."""
+    if as_json:
+        click.echo(json.dumps(document, indent=1, allow_nan=False))
+    else:
+        draw(document)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Decides all that is random.",
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order they are listed by --help."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+shape_options = options(
+    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
+    click.option("--resolution", type=int, help="Input size in pixels."),
+    click.option("--classes", type=int, help="Number of classes."),
+    click.option("--channels", type=int, help="Input channels."),
+    click.option(
+        "--granularity", type=click.Choice(["slot", "layer"]),
+        help="One choice for all repeated layers of a slot, or one each.",
+    ),
+)  # fmt: skip
+space_options = options(
+    click.option("--space", required=True, help="A search space by name, or a YAML file."),
+    shape_options,
+)
+device_options = options(
+    click.option("--device", default="cpu", show_default=True, help="See hot devices."),
+    click.option("--threads", type=click.IntRange(1), help="Threads the device may use."),
+)
+lut_options = options(
+    click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
+    click.option("--method", default="in-context", show_default=True, help="Or isolated."),
+    click.option("--store", help="Database of LUTs: an SQLite file, or a PostgreSQL URL."),
+    click.option(
+        "--check-networks", type=click.IntRange(0), default=12, show_default=True,
+        help="Held-out networks that check the LUT.",
+    ),
+)  # fmt: skip
+
+
+@hot.command()
+@json_option
+def devices(as_json: bool) -> None:
+    """What hot can measure or estimate on.
+
+    Example: hot devices
+    """
+    from hot import views
+
+    show(views.list_devices(), as_json, views.draw_devices)
+
+
+@hot.command()
+@click.argument("name", required=False)
+@shape_options
+@json_option
+def spaces(name: str | None, as_json: bool, **shape: Any) -> None:
+    """List the search spaces, or show one.
+
+    Example: hot spaces mobilenetv2 --width 0.7
+    """
+    from hot import views
+
+    if name is None:
+        show(views.list_spaces(), as_json, views.draw_spaces)
+    else:
+        show(views.show_space(_spec(name, **shape)), as_json, views.draw_space)
+
+
+@hot.command("build-lut")
+@space_options
+@device_options
+@lut_options
+@click.option("--out", type=click.Path(path_type=Path), help="Also write a file below this folder.")
+@click.option("--fresh", is_flag=True, help="Forget what was measured before.")
+@seed_option
+@json_option
+def build_lut(
+    space: str,
+    device: str,
+    threads: int | None,
+    precision: str,
+    method: str,
+    store: str | None,
+    check_networks: int,
+    out: Path | None,
+    fresh: bool,
+    seed: int,
+    as_json: bool,
+    **shape: Any,
+) -> None:
+    """Measure every operator of a space on a device; stopped at any moment, it goes on.
+
+    Example: hot build-lut --space mobilenetv2 --resolution 96 --device cpu
+    """
+    from hot import pipeline, views
+    from hot.lut import save_lut
+    from hot.space import load_spec
+
+    section = _lut_section(precision, method, store, check_networks)
+    target = _device(device, threads)
+    lut = pipeline.make_lut(load_spec(_spec(space, **shape)), target, section, seed, fresh)
+    document = views.describe_lut(lut)
+    if out is not None:
+        document["file"] = str(save_lut(lut, out))
+    show(document, as_json, views.draw_lut)
+
+
+@hot.command("check-lut")
+@click.argument("lut")
+@device_options
+@click.option("--networks", type=click.IntRange(3), default=30, show_default=True)
+@click.option("--figure", type=click.Path(path_type=Path), help="Write a scatter plot (PNG).")
+@seed_option
+@json_option
+def check_lut(
+    lut: str,
+    device: str,
+    threads: int | None,
+    networks: int,
+    figure: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure whole networks that were not used to build LUT, and compare with its predictions.
+
+    LUT is a file, or the name of one that ships with hot; a file keeps the result.
+
+    Example: hot check-lut luts/cpu/mine.json --networks 30 --figure check.png
+    """
+    from hot import pipeline, views
+
+    checked = pipeline.check_file(lut, _device(device, threads), networks, seed, figure)
+    show(views.describe_lut(checked), as_json, views.draw_lut)
+
+
+@hot.command()
+@click.option("--space", help="A space by name, or a YAML file; without it, the LUT's.")
+@shape_options
+@device_options
+@lut_options
+@click.option("--lut", help="A LUT file or the name of a shipped one; without it, --device's own.")
+@click.option("--objective", default="accuracy", show_default=True, help="Or latency, energy.")
+@click.option("--latency-budget", help="For example 30ms, or 80% of the baseline's.")
+@click.option("--memory-budget", help="Of the weights, for example 2MiB.")
+@click.option("--activation-budget", help="Of the peak activations, for example 256KiB.")
+@click.option("--energy-budget", help="Of one inference, for example 5mJ.")
+@click.option("--macs-budget", help="For example 300M.")
+@click.option("--min-quality", help="For example 90% of the baseline's.")
+@click.option("--top-k", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--quality", default="macs", show_default=True, help="macs, params, or a file.")
+@click.option("--solver", default="exact", show_default=True, help="Or cbc, highs, glpk.")
+@click.option("--time-limit", "time_limit_s", type=float, help="Seconds; the gap is reported.")
+@click.option("--run", type=click.Path(path_type=Path), help="Save the picks in this run folder.")
+@seed_option
+@json_option
+def autosearch(
+    space: str | None,
+    device: str,
+    threads: int | None,
+    precision: str,
+    method: str,
+    store: str | None,
+    check_networks: int,
+    lut: str | None,
+    quality: str,
+    run: Path | None,
+    seed: int,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """The k best architectures under budgets, each proven.
+
+    Example: hot autosearch --space digits --objective latency --min-quality 100% --top-k 4
+    """
+    from hot import pipeline, views
+    from hot.config import SearchSection
+    from hot.files import validate
+    from hot.space import load_spec
+
+    shape = {key: settings.pop(key) for key in _SHAPE}
+    section = validate(SearchSection, settings, "the options of hot autosearch")
+    wanted = load_spec(_spec(space, **shape)) if space is not None else None
+    if lut is not None:
+        table = pipeline.open_lut(lut, wanted)
+    elif wanted is not None:
+        lut_section = _lut_section(precision, method, store, check_networks)
+        table = pipeline.make_lut(wanted, _device(device, threads), lut_section, seed)
+    else:
+        raise click.UsageError("give --space, or a LUT that knows its space by --lut")
+    candidates = pipeline.search_once(table, wanted, section, quality, run)
+    show(views.list_candidates(table, candidates), as_json, views.draw_candidates)
+
+
+@hot.command()
+@run_argument
+@click.option("--task", default="classification", show_default=True)
+@click.option("--data", default="digits", show_default=True, help="digits, cifar10, NPZ, folder.")
+@click.option("--n-train", type=click.IntRange(1), help="Use so many training images.")
+@click.option("--trials", type=click.IntRange(1), default=1, show_default=True, help="A candidate.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--sampler", default="tpe", show_default=True, help="Or gp, grid.")
+@click.option("--pruner", default="none", show_default=True, help="Or median, hyperband.")
+@click.option("--learning-rates", help="Ends of a range, or a grid: 0.02,0.2")
+@click.option("--weight-decays", help="Ends of a range, or a grid: 1e-5,1e-3")
+@click.option("--gammas", help="Ends of a range, or a grid: 0.3,0.5,0.7")
+@click.option("--optimizers", help="Names: sgd,adamw")
+@click.option("--recipe", type=click.Path(path_type=Path), help="A YAML file of recipe keys.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@seed_option
+@json_option
+def train(
+    run: Path, recipe: Path | None, epochs: int | None, seed: int, as_json: bool, **settings: Any
+) -> None:
+    """Train the candidates of a run; the best trial of each is kept. Stopped, it goes on.
+
+    Example: hot train runs/first --data digits --epochs 30 --trials 4 --learning-rates 0.02,0.2
+    """
+    from hot import pipeline, views
+    from hot.records import RunFolder
+
+    job = RunFolder.open(run)
+    pipeline.train(job, _training_section(recipe, epochs, settings), seed)
+    show(views.summarise(job), as_json, views.draw_summary)
+
+
+@hot.command()
+@run_argument
+@device_options
+@click.option("--precision", default="int8", show_default=True, help="fp32, fp16, int16, int8.")
+@json_option
+def deploy(run: Path, device: str, threads: int | None, precision: str, as_json: bool) -> None:
+    """Export, quantise, verify and measure the trained candidates of a run, each as a bundle.
+
+    Example: hot deploy runs/first --device cpu --precision int8
+    """
+    from hot import pipeline, views
+    from hot.records import RunFolder
+
+    job = RunFolder.open(run)
+    pipeline.deploy_all(job, _device(device, threads), precision)
+    show(views.summarise(job), as_json, views.draw_summary)
+
+
+@hot.command()
+@run_argument
+@json_option
+def report(run: Path, as_json: bool) -> None:
+    """Write one page with all figures of a run; it works offline.
+
+    Example: hot report runs/first
+    """
+    from hot.records import RunFolder
+    from hot.report import write_report
+
+    page = write_report(RunFolder.open(run))
+    show({"report": str(page)}, as_json, lambda document: click.echo(document["report"]))
+
+
+@hot.command("run")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--folder", type=click.Path(path_type=Path), help="Instead of the configuration's.")
+@json_option
+def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
+    """The whole chain: LUT, search, training, deployment, report. Stopped anywhere, it goes on.
+
+    Example: hot run scripts/quickstart.yaml --folder runs/first
+    """
+    from hot import pipeline, views
+    from hot.config import load_config
+
+    loaded = load_config(config)
+    job = pipeline.run(loaded, folder or loaded.folder or Path("runs") / config.stem)
+    show(views.summarise(job), as_json, views.draw_summary)
+
+
+_SHAPE = ("width", "resolution", "classes", "channels", "granularity")
+
+
+def _spec(space: str, **shape: Any) -> Any:
+    from hot.space import SpaceSpec
+
+    return SpaceSpec(space, *(shape[key] for key in _SHAPE))
+
+
+def _device(name: str, threads: int | None) -> Any:
+    from hot.devices import make_device
+
+    return make_device(name, **({} if threads is None else {"threads": threads}))
+
+
+def _lut_section(precision: str, method: str, store: str | None, check_networks: int) -> Any:
+    from hot.config import LutSection
+
+    return LutSection(
+        store=store, method=method, precision=precision, check_networks=check_networks
+    )
+
+
+def _training_section(recipe: Path | None, epochs: int | None, settings: dict[str, Any]) -> Any:
+    from hot.config import TrainingSection
+    from hot.files import read_yaml, validate
+
+    keys = read_yaml(recipe, "recipe") if recipe is not None else {}
+    if epochs is not None:
+        keys = {**keys, "epochs": epochs}
+    lists = {
+        name: settings.pop(option).split(",")
+        for option, name in _SEARCHED.items()
+        if settings[option] is not None or settings.pop(option)
+    }
+    top = {name: settings.pop(name) for name in ("task", "data", "n_train")}
+    document = {**top, "recipe": keys, "hpo": {**settings, **lists}}
+    return validate(TrainingSection, document, "the options of hot train")
+
+
+_SEARCHED = {
+    "learning_rates": "learning_rate",
+    "weight_decays": "weight_decay",
+    "gammas": "gamma",
+    "optimizers": "optimizers",
+}

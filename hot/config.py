@@ -1,0 +1,129 @@
+"""The configuration of a whole run: one YAML file, validated with the key at fault."""
+
+import os
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from hot.files import read_yaml, validate
+from hot.records import Recipe
+from hot.space import SpaceSpec
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceSection(_Section):
+    """The search space; what is not given is taken from its file."""
+
+    name: str
+    width: Annotated[float, Field(gt=0)] = 1.0
+    resolution: Count | None = None
+    n_classes: Annotated[int, Field(ge=2)] | None = None
+    in_channels: Count | None = None
+    granularity: Literal["slot", "layer"] | None = None
+
+    def spec(self) -> SpaceSpec:
+        """The same as a record."""
+        return SpaceSpec(**self.model_dump())
+
+
+class DeviceSection(_Section):
+    """The device: its name, and the threads it may use (its own default where not given)."""
+
+    name: str = "cpu"
+    threads: Count | None = None
+
+    def options(self) -> dict[str, int]:
+        """The options as `make_device` takes them."""
+        return {} if self.threads is None else {"threads": self.threads}
+
+
+class LutSection(_Section):
+    """The look-up table: an existing file, or how to build one."""
+
+    file: str | None = None
+    store: str | None = None
+    method: str = "in-context"
+    precision: str = "fp32"
+    check_networks: Annotated[int, Field(ge=0)] = 12
+
+
+class SearchSection(_Section):
+    """One search. Limits carry a unit (`30ms`, `2MiB`) or are a share of the baseline's (`90%`)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")] | None = None
+    objective: str = "accuracy"
+    latency_budget: str | None = None
+    memory_budget: str | None = None
+    activation_budget: str | None = None
+    energy_budget: str | None = None
+    macs_budget: str | None = None
+    min_quality: str | None = None
+    top_k: Count = 8
+    solver: str = "exact"
+    time_limit_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class HpoSection(_Section):
+    """The hyper-parameter search of every candidate; one trial trains the recipe as it is."""
+
+    trials: Count = 1
+    workers: Count = 1
+    sampler: str = "tpe"
+    pruner: str = "none"
+    learning_rate: tuple[float, ...] = ()
+    weight_decay: tuple[float, ...] = ()
+    gamma: tuple[float, ...] = ()
+    optimizers: tuple[str, ...] = ()
+
+
+class TrainingSection(_Section):
+    """The task, its data and the recipe."""
+
+    task: str = "classification"
+    data: str = "digits"
+    n_train: Count | None = None
+    n_val: Count | None = None
+    n_test: Count | None = None
+    recipe: Recipe = Recipe()
+    hpo: HpoSection = HpoSection()
+
+
+class DeploymentSection(_Section):
+    """The precisions every candidate is deployed at."""
+
+    precisions: Annotated[list[str], Field(min_length=1)] = ["fp32", "int8"]
+
+
+class Config(_Section):
+    """A whole run."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    folder: str | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    space: SpaceSection
+    device: DeviceSection = DeviceSection()
+    lut: LutSection = LutSection()
+    quality: str = "macs"
+    search: Annotated[list[SearchSection], Field(min_length=1)]
+    training: TrainingSection = TrainingSection()
+    deployment: DeploymentSection = DeploymentSection()
+
+    def text(self) -> str:
+        """The configuration with every default written out, as a run folder keeps it."""
+        document: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"folder"})
+        return yaml.safe_dump(document, sort_keys=False)
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """The configuration in a YAML file.
+
+    Raises:
+        InputError: missing, not YAML, or a key that is wrong; names file, key and what is allowed.
+    """
+    return validate(Config, read_yaml(path, "configuration"), f"configuration {path}")

@@ -1,0 +1,304 @@
+"""What commands show: documents for machines, and how a person reads them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hot.devices import known_devices
+from hot.records import Candidate, Deployment, Lut, RunFolder, to_document
+from hot.report import gather
+from hot.space import SpaceSpec, describe_space, load_spec, space_files
+from hot.units import format_bytes, format_count, format_ms
+
+Document = dict[str, Any]
+out = Console(highlight=False, soft_wrap=True)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    (out if out.is_terminal else Console(highlight=False, width=200)).print(table)
+
+
+# Devices and spaces ------------------------------------------------------------------------------
+
+
+def list_devices() -> Document:
+    """All known devices, with what each does."""
+    rows = known_devices()
+    return {
+        "devices": [
+            {"name": name, "kind": row.kind, "meaning": row.meaning} for name, row in rows.items()
+        ]
+    }
+
+
+def draw_devices(document: Document) -> None:
+    """A table of `list_devices`."""
+    rows = [(d["name"], d["kind"], d["meaning"]) for d in document["devices"]]
+    _table(("device", "its figures are", "what it is"), rows)
+
+
+def list_spaces() -> Document:
+    """All spaces that ship with hot."""
+    return {"spaces": [_describe(SpaceSpec(name)) for name in space_files()]}
+
+
+def show_space(spec: SpaceSpec) -> Document:
+    """One space with its slots and their choices."""
+    slots = [
+        {
+            "slot": slot.name,
+            "input": str(slot.layers[0].input),
+            "output_channels": slot.layers[0].out_channels,
+            "stride": slot.layers[0].stride,
+            "layers": len(slot.layers),
+            "original": slot.original.key,
+            "choices": list(slot.keys),
+        }
+        for slot in load_spec(spec).slots
+    ]
+    return {**_describe(spec), "slots": slots}
+
+
+def _describe(spec: SpaceSpec) -> Document:
+    space = load_spec(spec)
+    description, widths = describe_space(spec.name)
+    counts = space.counts(space.original)
+    return {
+        "name": spec.name,
+        "key": space.key,
+        "description": description,
+        "widths": widths,
+        "resolution": space.resolution,
+        "n_slots": len(space.slots),
+        "size": space.size,
+        "macs_range": list(space.macs_range()),
+        "original": {
+            "architecture": space.original.key,
+            "macs": counts.macs,
+            "params": counts.params,
+            "weight_bytes_fp32": counts.weight_bytes("fp32"),
+            "peak_activation_bytes_fp32": counts.activation_bytes("fp32"),
+        },
+    }
+
+
+def _range(values: Sequence[int]) -> str:
+    return " .. ".join(map(format_count, values))
+
+
+def draw_spaces(document: Document) -> None:
+    """A table of `list_spaces`."""
+    rows = [
+        (
+            space["name"],
+            f"{space['size']:,}",
+            str(space["n_slots"]),
+            str(space["resolution"]),
+            _range(space["macs_range"]),
+            format_count(space["original"]["macs"]),
+            ", ".join(f"{width:g}" for width in space["widths"]),
+            space["description"],
+        )
+        for space in document["spaces"]
+    ]
+    columns = ("space", "size", "slots", "pixels", "MACs", "original", "widths", "what it is")
+    _table(columns, rows)
+
+
+def draw_space(document: Document) -> None:
+    """`show_space` as a head and a table of slots."""
+    original = document["original"]
+    out.print(f"{document['name']}: {document['description']}")
+    out.print(f"{document['size']:,} architectures, {_range(document['macs_range'])} MACs")
+    out.print(
+        f"original: {format_count(original['macs'])} MACs, "
+        f"{format_count(original['params'])} parameters, "
+        f"{format_bytes(original['weight_bytes_fp32'])} weights and "
+        f"{format_bytes(original['peak_activation_bytes_fp32'])} peak activations in fp32"
+    )
+    rows = [
+        (
+            slot["slot"],
+            slot["input"],
+            f"{slot['output_channels']} /{slot['stride']}",
+            str(slot["layers"]),
+            slot["original"],
+            " ".join(slot["choices"]),
+        )
+        for slot in document["slots"]
+    ]
+    _table(("slot", "input", "out /stride", "layers", "original", "choices"), rows)
+
+
+# Look-up tables ----------------------------------------------------------------------------------
+
+
+def describe_lut(lut: Lut) -> Document:
+    """What a LUT is, without its entries."""
+    return {
+        "space": lut.space,
+        "device": to_document(lut.device),
+        "precision": lut.precision,
+        "resolution": lut.resolution,
+        "method": lut.method,
+        "created": lut.created,
+        "n_entries": len(lut.entries),
+        "check": to_document(lut.check) if lut.check else None,
+    }
+
+
+def draw_lut(document: Document) -> None:
+    """`describe_lut` in a few lines."""
+    device, check = document["device"], document["check"]
+    out.print(
+        f"LUT of {document['space']} on {device['name']} ({device['kind']}), "
+        f"{document['precision']}, {document['method']}: {document['n_entries']} entries, "
+        f"{document['created']}"
+    )
+    out.print("  " + ", ".join(f"{k} {v}" for k, v in device["fingerprint"].items()))
+    out.print(f"  check: {_check_line(check)}")
+    if "file" in document:
+        out.print(f"  written to {document['file']}")
+
+
+def _check_line(check: Document | None) -> str:
+    if check is None:
+        return "none yet: hot check-lut measures how well it predicts"
+    return (
+        f"error {check['mean_error']:.1%} mean, {check['worst_error']:.1%} worst, Spearman "
+        f"{check['spearman']:.3f} on {check['n_networks']} held-out networks ({check['date']})"
+    )
+
+
+# Candidates and runs -----------------------------------------------------------------------------
+
+
+def list_candidates(lut: Lut, candidates: Sequence[Candidate]) -> Document:
+    """Picks and baseline with their predictions, and what the predictions rest on."""
+    return {
+        "lut": describe_lut(lut),
+        "candidates": [to_document(candidate) for candidate in candidates],
+    }
+
+
+def draw_candidates(document: Document) -> None:
+    """A table of `list_candidates`."""
+    rows, notes = [], []
+    for candidate in document["candidates"]:
+        predicted = candidate["predicted"]
+        latency, energy = predicted["latency_ms"], predicted["energy_mj"]
+        rows.append(
+            (
+                candidate["name"],
+                "-" if latency is None else format_ms(latency),
+                "-" if energy is None else f"{energy:.3g} mJ",
+                format_count(predicted["macs"]),
+                format_count(predicted["params"]),
+                format_bytes(predicted["weight_bytes"]),
+                format_bytes(predicted["activation_bytes"]),
+                "yes" if candidate["is_proven"] else "-",
+                candidate["architecture"],
+            )
+        )
+        notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
+    columns = ("candidate", "latency", "energy", "MACs", "params", "weights", "activations")
+    _table((*columns, "proven", "architecture"), rows)
+    for note in notes:
+        out.print(f"note: {note}")
+    lut = document["lut"]
+    out.print(
+        f"predictions: LUT on {lut['device']['name']} ({lut['device']['kind']}), "
+        f"{_check_line(lut['check'])}"
+    )
+
+
+def summarise(run: RunFolder) -> Document:
+    """Every candidate of a run: predicted, trained, deployed."""
+    findings = gather(run)
+    page = run.file("report", "index.html")
+    rows = []
+    for candidate in findings.candidates:
+        result = findings.results.get(candidate.name)
+        rows.append(
+            {
+                **to_document(candidate),
+                "trained": None
+                if result is None
+                else {
+                    "metric": result.metric,
+                    "val_metric": result.val_metric,
+                    "test_metric": result.test_metric,
+                    "trial": result.trial,
+                    "learning_rate": result.recipe.learning_rate,
+                    "optimizer": result.recipe.optimizer,
+                    "weight_decay": result.recipe.weight_decay,
+                },
+                "deployments": [_deployment(d) for d in findings.deployments_of(candidate)],
+            }
+        )
+    return {
+        "run": str(run.path),
+        "lut": describe_lut(findings.lut) if findings.lut else None,
+        "candidates": rows,
+        "report": str(page) if page.is_file() else None,
+    }
+
+
+def _deployment(deployment: Deployment) -> Document:
+    return {
+        "precision": deployment.precision,
+        "device": deployment.device.name,
+        "bundle": deployment.bundle,
+        "file_bytes": deployment.file_bytes,
+        "metric": deployment.metric,
+        "metric_value": deployment.metric_value,
+        "predicted_ms": deployment.predicted_ms,
+        "measured_ms": deployment.measured.latency_ms,
+        "failure": deployment.measured.failure,
+        "peak_memory_bytes": deployment.measured.peak_memory_bytes,
+        "weakest_layer": deployment.weakest_layer,
+    }
+
+
+def draw_summary(document: Document) -> None:
+    """A table of `summarise`."""
+    rows, notes = [], []
+    for candidate in document["candidates"]:
+        trained = candidate["trained"]
+        first = (
+            candidate["name"],
+            format_count(candidate["predicted"]["macs"]),
+            format_count(candidate["predicted"]["params"]),
+            "-" if trained is None else f"{trained['test_metric']:.2%}",
+        )
+        deployed = [_deployment_cells(d) for d in candidate["deployments"]]
+        for index, cells in enumerate(deployed or [("-",) * 5]):
+            rows.append((*(first if index == 0 else ("",) * 4), *cells))
+        notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
+    columns = ("candidate", "MACs", "params", "trained", "deployed", "accuracy", "predicted")
+    _table((*columns, "measured", "file"), rows)
+    for note in notes:
+        out.print(f"note: {note}")
+    if document["lut"] is not None:
+        out.print(f"predictions: {_check_line(document['lut']['check'])}")
+    out.print(f"run: {document['run']}")
+    if document["report"] is not None:
+        out.print(f"report: {document['report']}")
+
+
+def _deployment_cells(deployment: Document) -> tuple[str, ...]:
+    predicted, measured = deployment["predicted_ms"], deployment["measured_ms"]
+    return (
+        f"{deployment['precision']} on {deployment['device']}",
+        f"{deployment['metric_value']:.2%}",
+        "-" if predicted is None else format_ms(predicted),
+        deployment["failure"] or format_ms(measured),
+        format_bytes(deployment["file_bytes"]),
+    )
