@@ -146,7 +146,7 @@ def read_npz(path: Path) -> RawData:
         DataError: damaged, or an array is missing or not of this form; names file and array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise DataError(f"cannot read {path}: {error}; make the file again") from error
@@ -214,7 +214,7 @@ def _check_pixels(path: Path, name: str, pixels: np.ndarray) -> np.ndarray:
         pixels = np.rint(pixels * 255).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise DataError(f"{path}: {name} must be uint8 or floats in 0..1, not {pixels.dtype}")
-    return pixels.reshape(*pixels.shape[:3], -1)
+    return pixels if pixels.ndim == 4 else pixels[..., None]
 
 
 def read_folder(path: Path) -> RawData:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from hot.files import atomic_path
 from hot.records import EpochRow
 
 LATEST, PREVIOUS = "checkpoint.pt", "previous.pt"
-_UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
 log = logging.getLogger(__name__)
 
 
@@ -72,10 +70,10 @@ def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
         if not path.exists():
             continue
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = _read(path)
             content["history"] = tuple(EpochRow(**row) for row in content["history"])
             checkpoint = Checkpoint(**content)
-        except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
+        except (TrainingError, KeyError, TypeError) as error:
             log.warning("the checkpoint %s is damaged: %s", path, error)
             damaged.append(path)
             continue
@@ -108,10 +106,7 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
     """
     if not Path(path).is_file():
         raise TrainingError(f"no weights at {path}; check the path, or run the training")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise TrainingError(f"the weights {path} are damaged ({error}); train again") from error
+    state = _read(Path(path))
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -119,3 +114,13 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
             f"the weights {path} do not fit the network: {str(error).splitlines()[0]}; "
             "they are of another architecture or space"
         ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not a file of torch.save")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # reading a damaged pickle may raise anything
+        raise TrainingError(f"{path} is damaged ({error}); remove it and train again") from error
+    return content

@@ -43,7 +43,7 @@ def evaluate_loss(
         for start in range(0, len(split), _BATCH):
             indices = torch.arange(start, min(start + _BATCH, len(split))).numpy()
             images, wanted = task.collate(split, indices)
-            outputs.append(model(normalise(images)).float())
+            outputs.append(model(normalise(images)).detach().float())
             targets.append(wanted.to(device))
     model.train(was_training)
     scores, wanted = torch.cat(outputs), torch.cat(targets)

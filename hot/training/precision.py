@@ -8,9 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hot.errors import InputError, unknown_name
-
 FP32, BF16, AUTO = "fp32", "bf16", "auto"
+PRECISIONS = (AUTO, FP32, BF16)
 _ROUNDS = 3  # timed steps of each precision, after one to warm up
 _MIN_GAIN = 1.1  # how much faster bfloat16 must be to be worth its rounding
 log = logging.getLogger(__name__)
@@ -34,12 +33,7 @@ def choose_precision(
 
     Which one pays depends on the model: on a CPU with bfloat16 units, networks of standard
     convolutions train several times faster in it, those of depthwise convolutions slower.
-
-    Raises:
-        InputError: `wanted` is none of `auto`, `fp32`, `bf16`.
     """
-    if wanted not in (AUTO, FP32, BF16):
-        raise InputError(unknown_name("precision", wanted, (AUTO, FP32, BF16)))
     if wanted != AUTO:
         return wanted
     best_s = {FP32: float("inf"), BF16: float("inf")}

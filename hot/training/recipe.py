@@ -1,11 +1,20 @@
 """What a recipe may hold."""
 
-from hot.errors import InputError
+from hot.errors import InputError, unknown_name
 from hot.records import Recipe
+from hot.training.precision import PRECISIONS
+from hot.training.schedule import OPTIMIZERS, SCHEDULES
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise `InputError` unless every number of the recipe lies in its range; names it."""
+    """Raise `InputError` unless every number and name of the recipe is allowed; names it."""
+    for kind, name, known in (
+        ("optimizer", recipe.optimizer, OPTIMIZERS),
+        ("schedule", recipe.schedule, SCHEDULES),
+        ("precision", recipe.precision, PRECISIONS),
+    ):
+        if name not in known:
+            raise InputError(unknown_name(kind, name, known))
     rules = (
         ("epochs", recipe.epochs >= 1, "at least 1"),
         ("batch_size", recipe.batch_size >= 2, "at least 2 (batch normalisation)"),

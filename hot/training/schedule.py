@@ -7,18 +7,11 @@ import torch
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
-from hot.errors import InputError, unknown_name
 from hot.records import Recipe
 
 
 def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; biases and normalisation parameters do not decay.
-
-    Raises:
-        InputError: there is no such optimiser.
-    """
-    if recipe.optimizer not in OPTIMIZERS:
-        raise InputError(unknown_name("optimizer", recipe.optimizer, OPTIMIZERS))
+    """The recipe's optimiser; biases and normalisation parameters do not decay."""
     groups = param_groups_weight_decay(module, recipe.weight_decay)
     return OPTIMIZERS[recipe.optimizer](groups, recipe)
 
@@ -53,15 +46,10 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
     It rises linearly over the warm-up epochs; then the schedule acts on the epochs that are left.
 
-    Raises:
-        InputError: there is no such schedule.
-
     >>> recipe = Recipe(epochs=4, warmup_epochs=0, learning_rate=0.8, schedule="step", gamma=0.5)
     >>> [learning_rate(recipe, step, steps_per_epoch=1) for step in range(4)]
     [0.8, 0.8, 0.4, 0.2]
     """
-    if recipe.schedule not in SCHEDULES:
-        raise InputError(unknown_name("schedule", recipe.schedule, SCHEDULES))
     warmup = min(recipe.warmup_epochs, recipe.epochs) * steps_per_epoch
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup

@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from hot.errors import DataError, InputError, TrainingError
+from hot.nn import build
+from hot.records import Recipe, TrainResult, save_record
+from hot.tasks import DataOptions, load_images
+from hot.training import HpoSettings, evaluate, fit, load_weights, optimise
+from hot.training.hpo import open_storage
+
+OPTIONS = DataOptions(n_train=256, n_val=100, n_test=100)
+BASE = Recipe(epochs=3, batch_size=64, learning_rate=0.05, crop_padding=1, precision="fp32")
+SEARCH = HpoSettings(n_trials=2, learning_rate=(0.02, 0.2))
+
+
+def search(run, candidates, settings=SEARCH, base=BASE, **more):
+    return optimise(run, candidates, "digits", base, settings, data_options=OPTIONS, **more)
+
+
+def states(run, name):
+    with open_storage(run.study_url) as storage:
+        study = optuna.load_study(study_name=name, storage=storage)
+        return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+def children():
+    """Processes that this one started, by id."""
+    task = Path(f"/proc/self/task/{threading.main_thread().native_id}/children")
+    return [int(pid) for pid in task.read_text().split()]
+
+
+def wait_for(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def are_equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_every_candidate_ends_with_its_best_trial(run, make_candidates, space):
+    candidates = make_candidates(2)
+    results = search(run, candidates, n_workers=2)
+    assert [result.candidate for result in results] == ["c0", "c1"]
+    data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
+    for candidate, result in zip(candidates, results, strict=True):
+        assert states(run, candidate.name) == ["COMPLETE"] * 2
+        trials = [
+            run.load(TrainResult, "training", candidate.name, f"trial-{n}", "result.json")
+            for n in range(2)
+        ]
+        assert result.val_metric == max(trial.val_metric for trial in trials)
+        assert run.load(TrainResult, "results", f"{candidate.name}.json") == result
+        module = build(space, space.parse(candidate.architecture))
+        load_weights(run.path / result.checkpoint, module)
+        assert evaluate(module, data.test, data) == result.test_metric
+    assert search(run, candidates, n_workers=1) == results
+
+
+def test_one_trial_without_ranges_is_the_base_recipe(run, make_candidates, space, tmp_path):
+    (result,) = search(run, make_candidates(1), HpoSettings(), replace(BASE, epochs=1), seed=4)
+    assert result.recipe == replace(BASE, epochs=1, seed=4)
+    data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
+    alone = fit(
+        space, space.original, data, result.recipe, tmp_path / "t", n_threads=result.n_threads
+    )
+    assert are_equal(weights(run.path / result.checkpoint), weights(tmp_path / "t" / "best.pt"))
+    assert alone.test_metric == result.test_metric
+
+
+def test_a_killed_workers_trial_goes_on_in_another_process(run, make_candidates, space, tmp_path):
+    base = replace(BASE, epochs=4)
+    folder = run.file("training", "c0", "trial-0")
+    killed = []
+
+    def kill():
+        wait_for((folder / "checkpoint.pt").exists)
+        killed.extend(children())
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    (result,) = search(run, make_candidates(1), HpoSettings(), base)
+    killer.join()
+    assert len(killed) == 1
+    assert states(run, "c0") == ["COMPLETE"]
+    assert [row.epoch for row in result.history] == [0, 1, 2, 3]
+    data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
+    fit(space, space.original, data, result.recipe, tmp_path / "t", n_threads=result.n_threads)
+    assert are_equal(weights(folder / "best.pt"), weights(tmp_path / "t" / "best.pt"))
+
+
+SCRIPT = """
+import sys
+from hot.records import Candidate, Recipe, RunFolder, load_record
+from hot.tasks import DataOptions
+from hot.training import HpoSettings, optimise
+run = RunFolder.open(sys.argv[1])
+optimise(run, [load_record(sys.argv[2], Candidate)], "digits", load_record(sys.argv[3], Recipe),
+         HpoSettings(n_trials=2, learning_rate=(0.02, 0.2)),
+         data_options=DataOptions(n_train=256, n_val=100, n_test=100))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_the_same_call_goes_on(run, make_candidates, tmp_path, number):
+    save_record(tmp_path / "candidate.json", make_candidates(1)[0])
+    save_record(tmp_path / "recipe.json", BASE)
+    files = [str(tmp_path / name) for name in ("candidate.json", "recipe.json")]
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(run.path), *files], stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for(run.file("training", "c0", "trial-0", "checkpoint.pt").exists)
+        workers = [
+            int(pid)
+            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
+        process.send_signal(number)
+    assert len(workers) == 1
+    wait_for(lambda: not any(is_alive(pid) for pid in workers), 10.0)
+    assert states(run, "c0") == ["RUNNING"]
+    (result,) = search(run, make_candidates(1))
+    assert states(run, "c0") == ["COMPLETE"] * 2
+    assert result.trial in (0, 1)
+
+
+def is_alive(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_candidate_whose_trials_fail_leaves_the_others_results(run, make_candidates):
+    mad = HpoSettings(sampler="grid", n_trials=2, learning_rate=(0.05, 1e30))
+    base = replace(BASE, epochs=1, warmup_epochs=0)
+    (result,) = search(run, make_candidates(1), mad, base)
+    assert result.recipe.learning_rate == 0.05
+    assert sorted(states(run, "c0")) == ["COMPLETE", "FAIL"]
+
+
+def test_when_every_trial_fails_the_reason_is_told(run, make_candidates):
+    mad = replace(BASE, epochs=1, warmup_epochs=0, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"every trial failed of c0 \(the loss is not finite"):
+        search(run, make_candidates(1), HpoSettings(), mad)
+
+
+def test_a_second_search_in_the_same_run_is_refused_meanwhile(run, make_candidates):
+    import fcntl
+
+    path = run.file("training", ".lock")
+    path.parent.mkdir()
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another process is training"):
+            search(run, make_candidates(1))
+
+
+def test_what_cannot_work_is_refused_before_anything_is_started(run, make_candidates):
+    with pytest.raises(InputError, match="n_workers"):
+        search(run, make_candidates(1), n_workers=0)
+    with pytest.raises(DataError, match="data source"):
+        optimise(run, make_candidates(1), "digitz", BASE)
+    with pytest.raises(ValueError, match="same name"):
+        search(run, make_candidates(1) * 2)
+    with pytest.raises(InputError, match="unknown schedule"):
+        search(run, make_candidates(1), base=replace(BASE, schedule="cosin"))
+    assert not run.file("study.db").exists()
