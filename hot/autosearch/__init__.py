@@ -9,7 +9,7 @@ from hot.autosearch.program import (
     SumLimit,
     as_rows,
 )
-from hot.autosearch.search import OBJECTIVES, autosearch, build_program
+from hot.autosearch.search import OBJECTIVES, Tables, autosearch, baseline, build_program
 from hot.autosearch.solvers import SOLVERS, Solver
 from hot.autosearch.topk import explain_infeasible, solve
 
@@ -24,8 +24,10 @@ __all__ = [
     "Solution",
     "Solver",
     "SumLimit",
+    "Tables",
     "as_rows",
     "autosearch",
+    "baseline",
     "build_program",
     "explain_infeasible",
     "solve",

@@ -16,7 +16,7 @@ from hot.records import (
     Prediction,
     QualityTable,
 )
-from hot.space import Architecture, Counts, Space
+from hot.space import PRECISIONS, Architecture, Counts, Space
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Tables:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(unknown_name("precision", self.precision, PRECISIONS))
         for table, what in ((self.latency, "LUT"), (self.quality, "quality table")):
             if table is not None and table.space != self.space.key:
                 raise LutError(

@@ -1,0 +1,226 @@
+"""AutoSearch on real spaces: what it picks is what an exhaustive search picks."""
+
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hot.autosearch import OBJECTIVES, Tables, autosearch, baseline, build_program
+from hot.errors import InfeasibleError, InputError, LutError
+from hot.records import Budget, DeviceInfo, LatencyTable, QualityTable
+from hot.space import load_space
+
+SPACE = load_space("resnet18")  # 14 choices at each of four slots: small enough to list
+DEVICE = DeviceInfo("analytic", "estimated", ("fp32",), {"made": "for tests"})
+
+
+def make_table(space=SPACE, seed=0, **changes):
+    """Latencies in tenths of a ms, so that sums are exact decimals; energy is 5 mJ a ms."""
+    rng = np.random.default_rng(seed)
+    rows = tuple(
+        tuple(float(x) / 10 for x in rng.integers(1, 40, len(slot.choices))) for slot in space.slots
+    )
+    energy = tuple(tuple(5 * x for x in row) for row in rows)
+    table = LatencyTable(space.key, DEVICE, "fp32", "isolated", rows, 0.7, energy, 3.5)
+    return replace(table, **changes)
+
+
+def tenths(table, architecture):
+    """The latency of a whole network in tenths of a ms, as an integer."""
+    rows = zip(table.latency_ms, SPACE.indices(architecture), strict=True)
+    return 7 + sum(round(10 * row[i]) for row, i in rows)
+
+
+def spread(rows, fixed, join=np.add):
+    """The cost of every architecture, one axis a slot."""
+    total = np.array(fixed)
+    for row in rows:
+        total = join(total[..., None], np.array(row))
+    return total
+
+
+def count_all(read, join=np.add):
+    rows = [[read(SPACE.count_choice(s, c)) for c in s.choices] for s in SPACE.slots]
+    return spread(rows, read(SPACE.fixed_counts), join)
+
+
+MACS = count_all(lambda counts: counts.macs)
+PARAMS = count_all(lambda counts: counts.params)
+WEIGHTS = count_all(lambda counts: counts.weight_bytes("fp32"))
+PEAKS = count_all(lambda counts: counts.activation_bytes("fp32"), np.maximum)
+
+
+def all_tenths(table):
+    rows = [[round(10 * x) for x in row] for row in table.latency_ms]
+    return spread(rows, 7)
+
+
+def list_all(table, budget, cost):
+    """Keys of the eight architectures within the budget of least cost, ties by indices."""
+    amounts = {
+        "latency_ms": all_tenths(table) / 10,
+        "energy_mj": all_tenths(table) / 2,
+        "macs": MACS,
+        "weight_bytes": WEIGHTS,
+        "activation_bytes": PEAKS,
+    }
+    fits = np.ones(MACS.shape, dtype=bool)
+    for name, amount in amounts.items():
+        if getattr(budget, name) is not None:
+            fits &= amount <= getattr(budget, name)
+    places = np.flatnonzero(fits.ravel())
+    places = places[np.argsort(cost.ravel()[places], kind="stable")][:8]
+    indices = [tuple(map(int, np.unravel_index(p, MACS.shape))) for p in places]
+    return [SPACE.architecture(i).key for i in indices]
+
+
+BUDGETS = [
+    Budget(latency_ms=4.0),
+    Budget(latency_ms=6.0, weight_bytes=20_000_000),
+    Budget(weight_bytes=15_000_000, activation_bytes=6_000_000),
+    Budget(latency_ms=7.5, weight_bytes=25_000_000, activation_bytes=7_000_000, macs=1.5e9),
+    Budget(energy_mj=40.0, macs=1e9),
+    Budget(latency_ms=0.8),
+]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_the_picks_are_those_of_an_exhaustive_search(budget, objective):
+    table = make_table()
+    costs = {"accuracy": -MACS, "latency": all_tenths(table), "energy": all_tenths(table)}
+    wanted = list_all(table, budget, costs[objective])
+    if not wanted:
+        with pytest.raises(InfeasibleError):
+            autosearch(SPACE, table, budget, objective)
+        return
+    picks = autosearch(SPACE, table, budget, objective)
+    assert [pick.architecture for pick in picks] == wanted
+    assert [pick.rank for pick in picks] == list(range(1, len(wanted) + 1))
+    assert all(pick.is_proven for pick in picks)
+
+
+def test_predictions_are_those_of_the_whole_network():
+    table = make_table()
+    pick = autosearch(SPACE, table, Budget(latency_ms=6.0), k=1)[0]
+    architecture = SPACE.parse(pick.architecture)
+    counts = SPACE.counts(architecture)
+    assert pick.predicted.latency_ms == pytest.approx(tenths(table, architecture) / 10)
+    assert pick.predicted.energy_mj == pytest.approx(tenths(table, architecture) / 2)
+    assert pick.predicted.macs == counts.macs and pick.predicted.params == counts.params
+    assert pick.predicted.weight_bytes == counts.weight_bytes("fp32")
+    assert pick.value == pick.predicted.quality == counts.macs
+    assert pick.name == "accuracy-1" and pick.space == SPACE.key
+
+
+def test_the_least_latency_keeps_the_quality_asked_for():
+    table = make_table()
+    least = float(SPACE.counts(SPACE.original).macs)
+    picks = autosearch(SPACE, table, Budget(), "latency", min_quality=least, k=3)
+    costs = np.where(least <= MACS, all_tenths(table), 10**6)
+    assert [pick.architecture for pick in picks] == list_all(table, Budget(), costs)[:3]
+    assert [round(10 * pick.value) for pick in picks] == np.sort(costs.ravel())[:3].tolist()
+
+
+def test_any_quality_table_takes_the_place_of_macs():
+    rng = np.random.default_rng(1)
+    rows = tuple(tuple(rng.integers(0, 50, len(s.choices)).tolist()) for s in SPACE.slots)
+    quality = QualityTable(SPACE.key, "test", rows, fixed=100.0)
+    pick = autosearch(SPACE, None, Budget(), quality=quality, k=1)[0]
+    assert pick.value == 100 + sum(map(max, rows))
+    assert pick.predicted.latency_ms is None and pick.predicted.energy_mj is None
+
+
+def test_the_head_counts_against_the_memory_budget():
+    # M_budget = M_max - M_head: a budget of just stem, head and the smallest blocks has one answer.
+    smallest = int(WEIGHTS.min())
+    assert autosearch(SPACE, None, Budget(weight_bytes=smallest), k=1)
+    with pytest.raises(InfeasibleError, match="weight memory") as caught:
+        autosearch(SPACE, None, Budget(weight_bytes=smallest - 1), k=1)
+    assert caught.value.nearest == {"weight_bytes": float(smallest)}
+
+
+def test_int8_networks_take_the_bytes_of_int8():
+    table = make_table(precision="int8")
+    pick = autosearch(SPACE, table, Budget(), k=1)[0]
+    counts = SPACE.counts(SPACE.parse(pick.architecture))
+    assert pick.predicted.weight_bytes == counts.weight_bytes("int8")
+    assert pick.predicted.activation_bytes == counts.activation_bytes("int8")
+
+
+def test_a_pick_with_a_fraction_of_the_parameters_carries_a_warning(caplog):
+    assert PARAMS.min() < SPACE.counts(SPACE.original).params / 2
+    rows = tuple(
+        tuple(-float(SPACE.count_choice(s, c).params) for c in s.choices) for s in SPACE.slots
+    )
+    quality = QualityTable(SPACE.key, "fewest parameters", rows)
+    with caplog.at_level(logging.WARNING):
+        picks = autosearch(SPACE, None, Budget(), quality=quality, k=2)
+    assert "parameters" in picks[0].notes[0] and "parameters" in caplog.text
+    assert not baseline(Tables(SPACE)).notes
+
+
+def test_the_baseline_is_the_original_with_rank_0():
+    table = make_table()
+    base = baseline(Tables(SPACE, table), "latency")
+    assert base.name == "baseline" and base.rank == 0 and not base.is_proven
+    assert base.architecture == SPACE.original.key
+    assert base.value == pytest.approx(tenths(table, SPACE.original) / 10)
+
+
+def test_a_nan_in_a_table_is_named_with_slot_and_choice():
+    table = make_table()
+    rows = ((math.nan, *table.latency_ms[0][1:]), *table.latency_ms[1:])
+    slot = SPACE.slots[0]
+    with pytest.raises(InputError, match=rf"{slot.keys[0]}.*{slot.name}.*nan"):
+        autosearch(SPACE, replace(table, latency_ms=rows), Budget(latency_ms=5.0))
+
+
+def test_tables_of_another_space_are_refused():
+    other = load_space("resnet18", width=0.7)
+    with pytest.raises(LutError, match="made for the space"):
+        autosearch(SPACE, make_table(other), Budget())
+    quality = QualityTable(other.key, "x", make_table(other).latency_ms)
+    with pytest.raises(InputError, match="made for the space"):
+        autosearch(SPACE, None, Budget(), quality=quality)
+
+
+def test_what_the_tables_do_not_tell_is_asked_for():
+    with pytest.raises(InputError, match="hot build-lut"):
+        autosearch(SPACE, None, Budget(latency_ms=5.0))
+    mute = make_table(energy_mj=None, fixed_energy_mj=None)
+    with pytest.raises(InputError, match="energy"):
+        autosearch(SPACE, mute, Budget(), "energy")
+    with pytest.raises(InputError, match="did you mean 'latency'"):
+        autosearch(SPACE, mute, Budget(), "latencyy")
+    with pytest.raises(InputError, match=f"only {SPACE.size} architectures"):
+        autosearch(SPACE, mute, Budget(), k=SPACE.size + 1)
+
+
+def test_the_program_has_one_limit_a_budget_in_the_users_units():
+    program = build_program(Tables(SPACE, make_table()), BUDGETS[3])
+    assert [limit.name for limit in program.limits] == [
+        "latency_ms",
+        "weight_bytes",
+        "macs",
+        "activation_bytes",
+    ]
+    assert program.size == SPACE.size
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenetv2_32", "digits"])
+def test_every_shipped_space_is_searched_in_no_time(name):
+    space = load_space(name)
+    table = make_table(space)
+    budget = Budget(latency_ms=make_budget(table))
+    picks = autosearch(space, table, budget)
+    assert len({pick.architecture for pick in picks}) == 8
+    values = [pick.value for pick in picks]
+    assert values == sorted(values, reverse=True)
+    assert all(pick.predicted.latency_ms <= budget.latency_ms + 1e-9 for pick in picks)
+
+
+def make_budget(table):
+    return 0.7 + sum(0.7 * min(row) + 0.3 * max(row) for row in table.latency_ms)
