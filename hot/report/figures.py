@@ -17,6 +17,10 @@ from hot.report.style import (
     MUTED,
     colour_of,
     figure,
+    label_points,
+    legend_below,
+    metric_axis,
+    plain_log,
 )
 
 Path = str | os.PathLike[str]
@@ -46,7 +50,6 @@ def pareto_figure(deployments: Sequence[Deployment], path: Path) -> None:
                     color=BASELINE_COLOUR if is_baseline else colour,
                     edgecolor=colour if is_baseline else "white", linewidth=1.2, zorder=3,
                 )  # fmt: skip
-        _label_points(axes, shown)
         handles = [
             axes.scatter([], [], color=COLOURS[i], label=f"{p}, with its front")
             for i, p in enumerate(precisions)
@@ -59,7 +62,13 @@ def pareto_figure(deployments: Sequence[Deployment], path: Path) -> None:
         metric = shown[0].metric if shown else "metric"
         kind = shown[0].device.kind if shown else "measured"
         axes.set(xlabel=f"latency in ms, {kind}", ylabel=f"{metric} of the deployed model")
-        axes.set_title(f"{metric.capitalize()} against latency: up and to the left is better")
+        axes.set_title("Up and to the left is better")
+        metric_axis(axes.yaxis, metric)
+        label_points(
+            axes,
+            [(d.measured.latency_ms or 0.0, d.metric_value) for d in shown],
+            [d.candidate for d in shown],
+        )
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -73,18 +82,6 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
         if not front or y > front[-1][1]:
             front.append((x, y))
     return front
-
-
-def _label_points(axes: Axes, deployments: Sequence[Deployment]) -> None:
-    """A name beside every point, above and below in turn so that neighbours stay readable."""
-    ordered = sorted(deployments, key=lambda d: d.measured.latency_ms or 0.0)
-    for index, d in enumerate(ordered):
-        offset = 9 if index % 2 == 0 else -9
-        axes.annotate(
-            d.candidate, (d.measured.latency_ms or 0.0, d.metric_value),
-            xytext=(0, offset), textcoords="offset points", ha="center",
-            va="bottom" if offset > 0 else "top", fontsize=7.5, color=MUTED,
-        )  # fmt: skip
 
 
 def check_figure(check: CheckResult, path: Path) -> None:
@@ -115,19 +112,26 @@ def prediction_figure(
                 f"Spearman {check.spearman:.3f}",
                 transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color=MUTED,
             )  # fmt: skip
-        for predicted, measured, d in pairs:
-            every += [predicted, measured]
-            is_baseline = d.candidate == BASELINE
-            axes.scatter(
-                predicted, measured, s=130 if is_baseline else 60, zorder=3,
-                marker="*" if is_baseline else "D", edgecolor="white", linewidth=0.8,
-                color=BASELINE_COLOUR if is_baseline else COLOURS[1],
-                label=f"{d.candidate}, {d.precision}" if len(pairs) <= 6 else None,
-            )  # fmt: skip
+        for is_baseline in (False, True):
+            group = [(x, y) for x, y, d in pairs if (d.candidate == BASELINE) is is_baseline]
+            every += [value for pair in group for value in pair]
+            if group:
+                axes.scatter(
+                    [x for x, _ in group],
+                    [y for _, y in group],
+                    s=150 if is_baseline else 48,
+                    marker="*" if is_baseline else "D",
+                    zorder=4 if is_baseline else 3,
+                    color=BASELINE_COLOUR if is_baseline else COLOURS[1],
+                    edgecolor="white",
+                    linewidth=0.8,
+                    label="baseline" if is_baseline else "deployed candidates",
+                )
         _draw_diagonal(axes, every)
-        axes.legend(loc="upper left")
         axes.set(xlabel="predicted latency in ms", ylabel="measured latency in ms")
-        axes.set_title("Predicted against measured")
+        axes.set_title("On the line, a prediction is exact")
+        legend_below(axes)
+        label_points(axes, [(x, y) for x, y, _ in pairs], [d.candidate for _, _, d in pairs])
 
 
 def _draw_diagonal(axes: Axes, values: Sequence[float]) -> None:
@@ -159,7 +163,10 @@ def training_figure(results: Sequence[TrainResult], path: Path) -> None:
         left.set_title("Training loss")
         right.set(xlabel="epoch", ylabel=f"validation {metric}")
         right.set_title(f"Validation {metric}; the dot is the epoch kept")
-        right.legend(loc="lower right", ncols=2 if len(results) > 5 else 1)
+        metric_axis(right.yaxis, metric)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_below(right)
 
 
 def hpo_figure(trials: Sequence[Trial], metric: str, path: Path) -> None:
@@ -180,9 +187,12 @@ def hpo_figure(trials: Sequence[Trial], metric: str, path: Path) -> None:
         left.set(xlabel="trial", ylabel=f"best validation {metric}")
         left.set_title("Trials and the best so far; pale ones were pruned")
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
-        left.legend(loc="lower right", ncols=2 if len(names) > 5 else 1)
         right.set(xlabel="learning rate", ylabel=f"best validation {metric}", xscale="log")
         right.set_title("The same over the learning rate")
+        plain_log(right.xaxis)
+        metric_axis(left.yaxis, metric)
+        metric_axis(right.yaxis, metric)
+        legend_below(left)
 
 
 def noise_figure(deployments: Sequence[Deployment], path: Path) -> None:
@@ -206,8 +216,9 @@ def noise_figure(deployments: Sequence[Deployment], path: Path) -> None:
                     linewidth=1.8, zorder=3,
                 )  # fmt: skip
         axes.set(xlabel="layer, in graph order", ylabel="signal-to-noise ratio in dB")
-        axes.set_title("What rounding does to each layer; the ring is where it falls most")
-        axes.legend(loc="upper right", ncols=2 if len(shown) > 4 else 1)
+        axes.set_title("The ring is the layer where the ratio falls most")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_below(axes)
 
 
 def _index_of(name: str | None, layers: Sequence[LayerNoise]) -> int | None:

@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from hot.records import LatencyTable
-from hot.report.style import BASELINE_COLOUR, COLOURS, INK, MUTED, figure
+from hot.report.style import BASELINE_COLOUR, COLOURS, INK, figure, plain_log
 from hot.space import Architecture, Choice, Slot, Space
 from hot.space.operators import known_operators
 
@@ -28,30 +28,38 @@ def lut_figure(
     for row, slot in enumerate(space.slots):
         for choice, value in zip(slot.choices, table.latency_ms[row], strict=True):
             grid[row, keys.index(choice.key)] = value
-    positive = np.where(grid > 0, grid, np.nan)
-    low, high = float(np.nanmin(positive)), float(np.nanmax(positive))
-    size = (max(8.0, 0.62 * len(keys) + 2), max(2.4, 0.5 * len(space.slots) + 1.9))
+    scale, unit = (1e3, "µs") if np.nanmax(grid) < 0.5 else (1.0, "ms")
+    grid = np.where(grid > 0, grid * scale, np.nan)
+    low, high = float(np.nanmin(grid)), float(np.nanmax(grid))
+    size = (max(8.0, 0.5 * len(keys) + 1.8), max(2.6, 0.45 * len(space.slots) + 1.9))
     with figure(path, size) as (axes,):
         norm = LogNorm(low, max(high, low * 1.01))
         axes.grid(False)
         axes.set_facecolor("#f1f3f6")
-        image = axes.imshow(positive, cmap="cividis", norm=norm, aspect="auto")
+        image = axes.imshow(grid, cmap="cividis", norm=norm, aspect="auto")
         for (row, column), value in np.ndenumerate(grid):
-            if np.isnan(value):
-                axes.text(column, row, "·", ha="center", va="center", color=MUTED)
-                continue
-            is_bright = value > 0 and norm(value) > 0.55
-            axes.text(
-                column, row, f"{value:.2g}", ha="center", va="center", fontsize=7.5,
-                color=INK if is_bright else "white",
-            )  # fmt: skip
+            if np.isfinite(value):
+                axes.text(
+                    column, row, _short(value), ha="center", va="center", fontsize=8.5,
+                    color=INK if norm(value) > 0.55 else "white",
+                )  # fmt: skip
         _frame_choices(axes, marked, keys)
-        axes.set_xticks(range(len(keys)), keys, rotation=45, ha="right", fontsize=8)
+        axes.set_xticks(range(len(keys)), keys, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(space.slots)), [slot.name for slot in space.slots])
+        axes.tick_params(length=0)
         bar = axes.figure.colorbar(image, ax=axes, pad=0.01)
-        bar.set_label("ms")
-        axes.set_title(f"Latency of every choice at every slot, in ms ({table.method})")
+        plain_log(bar.ax.yaxis)
+        axes.set_title(f"Latency in {unit}, {table.precision}, {table.method}")
         axes.spines[:].set_visible(False)
+
+
+def _short(value: float) -> str:
+    """Two significant digits, without an exponent.
+
+    >>> _short(0.01234), _short(8.16), _short(123.4)
+    ('0.012', '8.2', '123')
+    """
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
 
 
 def _frame_choices(axes: Axes, marked: dict[str, Architecture], keys: list[str]) -> None:
@@ -89,7 +97,11 @@ def slots_figure(space: Space, architectures: dict[str, Architecture], path: Pat
         for row, architecture in enumerate(architectures.values()):
             for column, choice in enumerate(architecture.choices):
                 _draw_choice(
-                    axes, row, column, choice, COLOURS[operators.index(choice.operator) % 8]
+                    axes,
+                    row,
+                    column,
+                    choice,
+                    COLOURS[operators.index(choice.operator) % len(COLOURS)],
                 )
         axes.set(xlim=(-0.6, n_slots - 0.4), ylim=(n_rows - 0.4, -0.6))
         axes.set_yticks(range(n_rows), list(architectures))
@@ -98,7 +110,7 @@ def slots_figure(space: Space, architectures: dict[str, Architecture], path: Pat
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         for name in used:
-            colour = COLOURS[operators.index(name) % 8]
+            colour = COLOURS[operators.index(name) % len(COLOURS)]
             axes.scatter([], [], marker="s", s=70, color=colour, label=name)
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=max(len(used), 1),

@@ -26,10 +26,10 @@ from hot.report.figures import (
 )
 from hot.report.gather import BASELINE, Findings, gather
 from hot.report.maps import lut_figure, slots_figure
+from hot.report.style import FRACTIONS
 from hot.units import format_bytes, format_count, format_ms
 
 _HERE = Path(__file__).resolve().parent
-_PERCENT = ("accuracy",)  # metrics that are fractions
 PAGE = "index.html"
 
 
@@ -140,7 +140,7 @@ def _plan(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | None]]:
                 "slots",
                 "What was chosen",
                 "The operator at every slot of every network: e is the expansion, k the kernel. "
-                "Under each slot its output channels and input height.",
+                "Above each slot its output channels and input height.",
                 "No candidates yet: run hot autosearch.",
             ),
             partial(slots_figure, space, networks) if space and networks else None,
@@ -160,7 +160,7 @@ def _plan(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | None]]:
             Panel(
                 "lut",
                 "The latency table",
-                "Milliseconds that each choice costs at its slot, all repeated layers included. "
+                "What each choice costs at its slot, all repeated layers included. "
                 "Empty where the choice is not legal.",
                 "No latency table yet: run hot build-lut.",
                 _lut_source(found),
@@ -194,7 +194,7 @@ def _plan(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | None]]:
                 "Signal-to-noise ratio of each layer's output against the fp32 model, on "
                 "calibration images. 6 dB are one bit.",
                 "No quantised deployment yet: run hot deploy --precision int8.",
-                _device_source(found),
+                "computed by ONNX Runtime on the machine that deployed",
             ),
             partial(noise_figure, found.deployments)
             if any(d.layers for d in found.deployments)
@@ -214,7 +214,7 @@ def _draw(panel: Panel, draw: Callable[[Path], None] | None, folder: Path) -> Pa
 
 
 def _format_metric(metric: str, value: float) -> str:
-    return f"{value:.2%}" if metric in _PERCENT else f"{value:.4g}"
+    return f"{value:.2%}" if metric in FRACTIONS else f"{value:.4g}"
 
 
 def _cards(found: Findings) -> list[Card]:
@@ -222,7 +222,7 @@ def _cards(found: Findings) -> list[Card]:
     shown = [d for d in found.deployments if d.measured.latency_ms is not None]
     picks = [d for d in shown if d.candidate != BASELINE]
     if picks:
-        best = max(picks, key=lambda d: d.metric_value)
+        best = max(picks, key=lambda d: (d.metric_value, -(d.measured.latency_ms or 0.0)))
         fast = min(picks, key=lambda d: d.measured.latency_ms or 0.0)
         base = found.deployment_like(BASELINE, best)
         detail = f"{best.candidate}, {best.precision}"
@@ -318,14 +318,17 @@ def _devices(found: Findings) -> list[DeviceInfo]:
 
 
 def _device_source(found: Findings) -> str:
-    said = []
+    """Device, kind, date and numbers of samples behind the measurements."""
+    groups: dict[str, set[int]] = {}
     for d in found.deployments:
         made = found.made[d.candidate, d.precision]
         date = made.date[:10] if made else "date unknown"
-        n = len(d.measured.samples_ms)
-        samples = f", median of {n} samples" if n else ""
-        said.append(f"{d.device.kind} on {d.device.key}{samples}, {date}")
-    return "; ".join(dict.fromkeys(said))
+        said = f"{d.device.kind} on {d.device.key}, {date}"
+        groups.setdefault(said, set()).add(len(d.measured.samples_ms))
+    return "; ".join(
+        f"{said}, medians of {min(sizes)} to {max(sizes)} samples" if max(sizes) else said
+        for said, sizes in groups.items()
+    )
 
 
 def _lut_source(found: Findings) -> str:
@@ -343,10 +346,11 @@ def _training_source(found: Findings) -> str:
     results = found.results.values()
     if not results:
         return ""
-    images = sum(result.n_images for result in results)
+    sizes = sorted({result.n_images for result in results})
     minutes = sum(result.seconds for result in results) / 60
     precisions = ", ".join(sorted({result.precision for result in results}))
+    machine = found.provenance.machine if found.provenance else "machine unknown"
     return (
-        f"best trials of {len(results)} candidates, {format_count(images)} images in "
-        f"{minutes:.1f} min, {precisions}; {found.provenance.machine if found.provenance else ''}"
+        f"{len(results)} best trials on {' or '.join(map(str, sizes))} training images each, "
+        f"{minutes:.1f} min together, {precisions}; {machine}"
     )
