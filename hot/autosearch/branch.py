@@ -34,6 +34,7 @@ _STEPS = 8
 _CORE_PER_SLOT = 4.0
 _WIDEN = 4.0
 _NEAR = 0.5
+_THIN_OUT = frozenset({1, 2, 4})
 # Float error of a sum of n terms, relative to the sum of their sizes: n * eps, with a margin of 4.
 _NOISE = 4 * float(np.finfo(float).eps)
 
@@ -191,13 +192,17 @@ class _Tree:
         return self.gain_noise + price @ self.price_noise
 
     def _keep(self, nodes: _Nodes) -> _Nodes:
-        """The nodes that may still hold one of the k best."""
+        is_kept = self._may_hold(nodes)
+        return nodes if is_kept.all() else nodes.take(is_kept)
+
+    def _may_hold(self, nodes: _Nodes) -> BoolArray:
+        """(N,) whether a node may still hold one of the k best."""
         most = np.floor(nodes.bound + self._noise(nodes.price))
         is_kept = most >= self._goal()
         last = self.ranking.last
         if last is not None:
             is_kept &= (most > last[0]) | self._comes_before(nodes.is_open, last[1])
-        return nodes if is_kept.all() else nodes.take(is_kept)
+        return is_kept
 
     def _comes_before(self, is_open: BoolArray, classes: tuple[int, ...]) -> BoolArray:
         """Whether a node's lexicographically first solution comes before `classes`."""
@@ -206,30 +211,38 @@ class _Tree:
         return np.asarray(first[np.arange(len(first)), place] < 0)
 
     def _sharpen(self, nodes: _Nodes) -> tuple[_Nodes, FloatArray]:
-        """Nodes with their bound after some Polyak steps, those left open; and (N, S, w) losses."""
-        n, (n_slots, width) = len(nodes), self.core.gain.shape
-        shut = np.where(nodes.is_open, 0.0, -np.inf)
-        flat_load = self.unit_load.reshape(len(self.unit_room), n_slots * width)
-        price, best = nodes.price, nodes.bound.copy()
-        best_price = price.copy()
-        aim = self._goal() - 1
+        """The nodes still open after some Polyak steps, with their best prices; and the losses."""
+        price, aim = nodes.price, self._goal() - 1
         for step in range(_STEPS):
-            priced = shut + self.core.gain
-            priced -= (price @ flat_load).reshape(n, n_slots, width)
-            taken = priced.argmax(axis=2)
-            top = np.take_along_axis(priced, taken[:, :, None], axis=2)[:, :, 0].sum(axis=1)
-            bound = top + price @ self.unit_room
-            is_better = bound < best
-            best[is_better], best_price[is_better] = bound[is_better], price[is_better]
-            used = self.core.load[:, self.slots, taken].sum(axis=2).T
-            self._offer(taken, (used <= self.core.room).all(axis=1))
+            if step in _THIN_OUT:
+                kept = self._may_hold(nodes)
+                nodes, price = nodes.take(kept), price[kept]
+            bound, used = self._price(nodes.is_open, price)
+            is_better = bound < nodes.bound
+            nodes = _Nodes(
+                nodes.is_open,
+                np.where(is_better[:, None], price, nodes.price),
+                np.where(is_better, bound, nodes.bound),
+            )
             room = self.unit_room - used / self.core.unit
             room[(price <= 0) & (room > 0)] = 0.0
             length = np.maximum(bound - aim, 0.0) / np.maximum((room**2).sum(axis=1), 1e-30)
             length *= 1.0 if step < 2 else 0.7
             price = np.maximum(price - length[:, None] * room, 0.0)
-        kept = self._keep(_Nodes(nodes.is_open, best_price, best))
-        return kept, self._losses(kept)
+        nodes = self._keep(nodes)
+        return nodes, self._losses(nodes)
+
+    def _price(self, is_open: BoolArray, price: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(N,) bounds at these prices and (N, R) loads of the choices that reach them."""
+        n, (n_slots, width) = len(is_open), self.core.gain.shape
+        flat_load = self.unit_load.reshape(len(self.unit_room), n_slots * width)
+        priced = self.core.gain - (price @ flat_load).reshape(n, n_slots, width)
+        priced[~is_open] = -np.inf
+        taken = priced.argmax(axis=2)
+        top = np.take_along_axis(priced, taken[:, :, None], axis=2)[:, :, 0].sum(axis=1)
+        used = self.core.load[:, self.slots, taken].sum(axis=2).T
+        self._offer(taken, (used <= self.core.room).all(axis=1))
+        return top + price @ self.unit_room, used
 
     def _losses(self, nodes: _Nodes) -> FloatArray:
         """(N, S, w) what the bound falls by when a choice is taken; inf where it is closed."""
