@@ -49,7 +49,7 @@ class Analytic:
             known = ", ".join(self._description.macs_per_s)
             return Measurement(
                 None,
-                failure=f"{self._description.name} does not run {artifact.precision}; it runs {known}",
+                failure=f"{self._description.name} runs {known}, not {artifact.precision}",
             )
         try:
             counts = count_nodes(artifact.path, artifact.precision)

@@ -87,7 +87,7 @@ def build_lut(
         if old is not None:
             with database.builder(old):
                 database.forget(old)
-        lut_id = database.open_lut(key, info, space.resolution, seed)
+        lut_id = database.open_lut(key, info, space, seed)
         build = _Build(
             space,
             device,
@@ -99,7 +99,7 @@ def build_lut(
             database.seed(lut_id),
             unique_work(space),
         )
-        if key not in database.keys():
+        if not database.is_finished(lut_id):
             with database.builder(lut_id):
                 _run(build, str(key))
         return database.load(key)
@@ -109,6 +109,8 @@ def build_lut(
 
 
 def _run(build: _Build, label: str) -> None:
+    failed = [k for k, r in build.store.results(build.lut_id).items() if r.failure is not None]
+    build.store.drop_jobs(build.lut_id, failed)  # of an earlier try: what failed may run now
     jobs = build.method.plan(build.space, build.seed)
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as name:
         folder = Path(name)

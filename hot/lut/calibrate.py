@@ -7,10 +7,10 @@ model of a network's total is
 
     T = sum_w (1 + z_w) (t_w + a n_w + b m_w) + c                                          (1)
 
-n_w the nodes of the work, m_w the bytes of its weights. First a (the profiler's overhead, negative),
-b (what a byte of weights costs the rest of the network) and c (the constant cost of an inference)
-are fitted to all totals at z = 0, then z_w by ridge regression; both by relative error and with
-Huber's weights, so that a network which was disturbed counts less.
+n_w the nodes of the work, m_w the bytes of its weights. First a (the profiler's overhead,
+negative), b (what a byte of weights costs the rest of the network) and c (the constant cost of an
+inference) are fitted to all totals at z = 0, then z_w by ridge regression; both by relative error
+and with Huber's weights, so that a network which was disturbed counts less.
 
 References:
     Huber, Robust estimation of a location parameter, 1964. Hoerl and Kennard, Ridge regression,
@@ -107,13 +107,13 @@ def _fit_corrections(counts: Array, totals: Array, values: Array) -> Array:
 
 def _robust_ridge(design: Array, residual: Array, ridge: float) -> Array:
     """argmin_x of Huber's loss of (residual - design x), plus ridge |x|^2; reweighted squares."""
-    trust = np.ones(len(residual))
-    solution = np.zeros(design.shape[1])
+    trust: Array = np.ones(len(residual))
+    solution: Array = np.zeros(design.shape[1])
     for _ in range(_ROUNDS):
         left = design.T @ (trust[:, None] * design) + ridge * np.eye(design.shape[1])
         solution = np.linalg.solve(left, design.T @ (trust * residual))
         error = np.abs(residual - design @ solution)
-        trust = np.minimum(1.0, _HUBER / np.maximum(error, 1e-12))
+        trust = np.asarray(np.minimum(1.0, _HUBER / np.maximum(error, 1e-12)))
     return solution
 
 

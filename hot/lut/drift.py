@@ -2,6 +2,8 @@
 
 import logging
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +81,30 @@ def drifted_segments(timings: dict[int, dict[str, float]], limit: float = DRIFT_
     return moved | {n - 1 for n in moved}
 
 
+@contextmanager
+def watch(
+    lut: Lut, space: Space, device: Device, settings: Settings
+) -> Iterator[Callable[[], bool]]:
+    """A function that tells whether the device is off what it was when `lut` was built.
+
+    At the end a warning is logged if it was off when last asked.
+    """
+    drift = 0.0
+    with tempfile.TemporaryDirectory(prefix="hot-lut-") as folder:
+        keys, seed = list(lut.sentinels), lut.seed
+        sentinels = make_sentinels(space, keys, lut.precision, Path(folder), seed)
+
+        def is_moved() -> bool:
+            nonlocal drift
+            if sentinels:
+                drift = relative_drift(lut.sentinels, time_sentinels(device, sentinels, settings))
+            return abs(drift) > DRIFT_LIMIT
+
+        yield is_moved
+    if abs(drift) > DRIFT_LIMIT:
+        _warn(lut, drift)
+
+
 def sentinel_drift(
     lut: Lut, space: Space, device: Device, settings: Settings | None = None
 ) -> float:
@@ -92,18 +118,21 @@ def sentinel_drift(
         log.warning("the LUT of %s has no sentinels: its drift is unknown", lut.space)
         return 0.0
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as folder:
-        sentinels = make_sentinels(
-            space, list(lut.sentinels), lut.precision, Path(folder), lut.seed
-        )
+        keys, seed = list(lut.sentinels), lut.seed
+        sentinels = make_sentinels(space, keys, lut.precision, Path(folder), seed)
         timing = time_sentinels(device, sentinels, settings or Settings())
     drift = relative_drift(lut.sentinels, timing)
     if abs(drift) > DRIFT_LIMIT:
-        log.warning(
-            "the LUT of %s no longer holds here: its sentinel networks run %.0f %% %s than when it "
-            "was built (%s); build it again, or wait until the machine is quiet",
-            lut.space,
-            abs(drift) * 100,
-            "slower" if drift > 0 else "faster",
-            lut.created,
-        )
+        _warn(lut, drift)
     return drift
+
+
+def _warn(lut: Lut, drift: float) -> None:
+    log.warning(
+        "the LUT of %s no longer holds here: its sentinel networks run %.0f %% %s than when it "
+        "was built (%s); build it again, or wait until the machine is quiet",
+        lut.space,
+        abs(drift) * 100,
+        "slower" if drift > 0 else "faster",
+        lut.created,
+    )

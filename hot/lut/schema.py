@@ -11,8 +11,8 @@ class Base(DeclarativeBase):
 class LutRow(Base):
     """A look-up table; `finished` is empty while it is built.
 
-    Records that are only read whole (the device, sentinels, the check) are JSON text. `owner` is the
-    process that builds it, `beat` when it last reported (seconds since 1970).
+    Records that are only read whole (device, spec, sentinels, check) are JSON text. `owner` is
+    the process that builds it, `beat` when it last reported (seconds since 1970).
     """
 
     __tablename__ = "luts"
@@ -25,6 +25,7 @@ class LutRow(Base):
     method: Mapped[str]
     device: Mapped[str] = mapped_column(Text)
     resolution: Mapped[int]
+    spec: Mapped[str] = mapped_column(Text)
     seed: Mapped[int]
     created: Mapped[str]
     finished: Mapped[str]

@@ -1,4 +1,4 @@
-"""The database of look-up tables: every measured sample the moment it is taken; SQLite or PostgreSQL.
+"""The database of look-up tables, SQLite or PostgreSQL: every sample the moment it is taken.
 
 What a build has measured is committed group by group, so a kill loses at most the group under
 measurement, and the unique keys keep anything from being stored twice.
@@ -16,14 +16,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, create_engine, delete, event, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session, selectinload
 
 from hot.errors import LutError, StorageError
 from hot.lut.attribute import PartTime
 from hot.lut.schema import Base, EntryRow, JobRow, LutRow, SampleRow, TimingRow
 from hot.records import CheckResult, DeviceInfo, Lut, LutEntry, now
+from hot.space import Space, SpaceSpec
 
+_TRIES = 5
 _STALE_S = 900.0  # a builder reports after every group; no group takes as long
 
 
@@ -76,7 +78,7 @@ class LutStore:
             self._engine = create_engine(_with_driver(self.url))
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _prepare_sqlite)
-            Base.metadata.create_all(self._engine)
+            _make_tables(self._engine)
 
     @property
     def engine(self) -> Engine:
@@ -94,21 +96,27 @@ class LutStore:
 
     # One LUT -------------------------------------------------------------------------------------
 
-    def open_lut(self, key: LutKey, device: DeviceInfo, resolution: int, seed: int) -> int:
+    def open_lut(self, key: LutKey, device: DeviceInfo, space: Space, seed: int) -> int:
         """The number of the LUT of `key`, made where there is none."""
         with self._session() as session:
             row = session.scalar(_find(key))
             if row is None:
-                row = _new_row(key, device, resolution, seed)
+                row = _new_row(key, device, space.resolution, space.spec, seed)
                 session.add(row)
                 session.flush()
-            return row.id
+            number: int = row.id
+            return number
 
     def find(self, key: LutKey) -> int | None:
         """The number of the LUT of `key`, or None."""
         with self._session() as session:
             row = session.scalar(_find(key))
             return None if row is None else row.id
+
+    def is_finished(self, lut_id: int) -> bool:
+        """Whether the build of a LUT ended."""
+        with self._session() as session:
+            return session.get_one(LutRow, lut_id).finished != ""
 
     def keys(self) -> list[LutKey]:
         """The keys of all LUTs whose build ended."""
@@ -186,7 +194,7 @@ class LutStore:
             rows = session.execute(
                 select(JobRow.key, JobRow.segment).where(JobRow.lut_id == lut_id)
             )
-            return {key: segment for key, segment in rows}
+            return {row.key: row.segment for row in rows}
 
     def drop_jobs(self, lut_id: int, keys: Sequence[str]) -> None:
         """Forget the results of some jobs, so that they are measured again."""
@@ -275,7 +283,7 @@ class LutStore:
         if self.find(key) is not None:
             raise LutError(f"{self.url} holds a LUT of {key} already; forget it first")
         with self._session() as session:
-            row = _new_row(key, lut.device, lut.resolution, lut.seed)
+            row = _new_row(key, lut.device, lut.resolution, lut.spec, lut.seed)
             row.jobs = [_job_row(JobResult(name, None, 0.0, ()), -1) for name in lut.jobs]
             row.entries = [_entry_row(name, entry) for name, entry in lut.entries.items()]
             row.sentinels = json.dumps(lut.sentinels)
@@ -307,7 +315,9 @@ def _find(key: LutKey) -> Any:
     )
 
 
-def _new_row(key: LutKey, device: DeviceInfo, resolution: int, seed: int) -> LutRow:
+def _new_row(
+    key: LutKey, device: DeviceInfo, resolution: int, spec: SpaceSpec | None, seed: int
+) -> LutRow:
     return LutRow(
         space=key.space,
         device_key=key.device,
@@ -315,6 +325,7 @@ def _new_row(key: LutKey, device: DeviceInfo, resolution: int, seed: int) -> Lut
         method=key.method,
         device=_dump(device),
         resolution=resolution,
+        spec=_dump(spec) if spec else "",
         seed=seed,
         created=now(),
         finished="",
@@ -376,6 +387,7 @@ def _lut(row: LutRow, jobs: tuple[str, ...]) -> Lut:
         seed=row.seed,
         jobs=jobs,
         unnamed_share=row.unnamed_share,
+        spec=TypeAdapter(SpaceSpec).validate_json(row.spec) if row.spec else None,
     )
 
 
@@ -420,6 +432,16 @@ def _with_driver(url: str) -> str:
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url[len(prefix) :]
     return url
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that are missing; another process may be making them at the same moment."""
+    for _ in range(_TRIES - 1):
+        try:
+            return Base.metadata.create_all(engine)
+        except (OperationalError, ProgrammingError, IntegrityError):
+            time.sleep(0.1)
+    return Base.metadata.create_all(engine)
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
