@@ -1,12 +1,9 @@
 """This machine's processor, measured through ONNX Runtime."""
 
-import contextlib
-import gc
 import logging
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,13 @@ from hot.devices.contract import Settings
 from hot.devices.fingerprint import host_fingerprint
 from hot.devices.memory import peak_memory_bytes
 from hot.devices.profile import read_profile
+from hot.devices.quiet import allowed_cores, pinned, undisturbed
 from hot.devices.robust import robust_median, robust_spread
 from hot.errors import DeviceError
 from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
 
 log = logging.getLogger(__name__)
 _PROVIDERS = ["CPUExecutionProvider"]
-_NICE = -20  # the first in the queue; only for an administrator
 
 
 class OnnxRuntimeCpu:
@@ -36,7 +33,7 @@ class OnnxRuntimeCpu:
         Raises:
             DeviceError: this process may not use as many.
         """
-        available = _allowed_cores()
+        available = allowed_cores()
         if not 1 <= threads <= len(available):
             raise DeviceError(
                 f"the device 'cpu' cannot use {threads} threads: this process may use "
@@ -60,7 +57,7 @@ class OnnxRuntimeCpu:
     def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
         """Latencies of all artifacts, sampled in rounds over them in random order."""
         rng = np.random.default_rng(settings.seed)
-        with _pinned(self._cores), tempfile.TemporaryDirectory(prefix="hot-profile-") as folder:
+        with pinned(self._cores), tempfile.TemporaryDirectory(prefix="hot-profile-") as folder:
             subjects = [
                 self._open(artifact, settings, Path(folder) / f"{index}", rng)
                 for index, artifact in enumerate(artifacts)
@@ -162,9 +159,7 @@ def _time_runs(session: Any, feed: dict[str, Any], settings: Settings) -> tuple[
 
 def _sample_all(subjects: list[_Subject], settings: Settings, rng: np.random.Generator) -> None:
     able = [subject for subject in subjects if subject.failure is None]
-    gc.collect()
-    gc.disable()
-    try:
+    with undisturbed():
         for index in range(max(settings.repetitions, settings.node_repetitions)):
             for position in rng.permutation(len(able)):
                 if index < settings.repetitions:
@@ -176,8 +171,6 @@ def _sample_all(subjects: list[_Subject], settings: Settings, rng: np.random.Gen
             for _ in range(settings.repetitions):
                 for position in rng.permutation(len(able)):
                     able[position].sample(settings)
-    finally:
-        gc.enable()
 
 
 def _feed(session: Any, artifact: Artifact, rng: np.random.Generator) -> dict[str, Any]:
@@ -194,27 +187,3 @@ def _with_memory(artifact: Artifact, result: Measurement) -> Measurement:
     if result.failure is not None:
         return result
     return replace(result, peak_memory_bytes=peak_memory_bytes(artifact))
-
-
-def _allowed_cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-@contextlib.contextmanager
-def _pinned(cores: list[int]) -> Iterator[None]:
-    """Keep this thread, and those it starts, on `cores`, ahead of other work where allowed."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    os.sched_setaffinity(0, cores)
-    try:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        os.sched_setaffinity(0, before)

@@ -111,9 +111,9 @@ def _robust_ridge(design: Array, residual: Array, ridge: float) -> Array:
     solution: Array = np.zeros(design.shape[1])
     for _ in range(_ROUNDS):
         left = design.T @ (trust[:, None] * design) + ridge * np.eye(design.shape[1])
-        solution = np.linalg.solve(left, design.T @ (trust * residual))
+        solution = np.asarray(np.linalg.solve(left, design.T @ (trust * residual)), dtype=float)
         error = np.abs(residual - design @ solution)
-        trust = np.asarray(np.minimum(1.0, _HUBER / np.maximum(error, 1e-12)))
+        trust = np.asarray(np.minimum(1.0, _HUBER / np.maximum(error, 1e-12)), dtype=float)
     return solution
 
 

@@ -1,0 +1,84 @@
+"""A quiet place to measure: fixed cores, first in the queue, one measurement at a time."""
+
+import contextlib
+import gc
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system: measurements do not wait for one another there
+    fcntl = None  # type: ignore[assignment]
+
+_NICE = -20  # the first in the queue; only for an administrator
+_LOCK = Path(tempfile.gettempdir()) / "hot-cpu.lock"
+
+
+def allowed_cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@contextlib.contextmanager
+def pinned(cores: list[int]) -> Iterator[None]:
+    """Keep this thread, and those it starts, on `cores`, where the system can do so."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Wait until no other process measures; then run first in the queue, collecting no garbage.
+
+    Only an administrator may go first; the lock ends with the process, whatever ends it.
+    """
+    with _turn(), _first_in_queue():
+        gc.collect()
+        gc.disable()
+        try:
+            yield
+        finally:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    try:
+        handle = os.open(_LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError:  # another user's file, or a read-only folder: measure without waiting
+        yield
+        return
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _first_in_queue() -> Iterator[None]:
+    if not hasattr(os, "setpriority"):
+        yield
+        return
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
