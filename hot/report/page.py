@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 
+from hot.errors import StorageError
 from hot.files import write_text
 from hot.records import (
     MEASURES,
@@ -206,11 +207,22 @@ def _plan(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | None]]:
 def _draw(panel: Panel, draw: Callable[[Path], None] | None, folder: Path) -> Panel:
     path = folder / f"{panel.key}.png"
     if draw is None:
-        path.unlink(missing_ok=True)
+        _remove(path)
         return panel
     draw(path)
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return replace(panel, image=f"data:image/png;base64,{data}")
+
+
+def _remove(path: Path) -> None:
+    """Remove the figure an earlier report left of a stage that is gone."""
+    try:
+        if path.exists():
+            path.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {path}: {error.strerror or error}; check the rights of the folder"
+        ) from error
 
 
 def _format_metric(metric: str, value: float) -> str:
