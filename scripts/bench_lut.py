@@ -10,9 +10,10 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from hot.devices import Settings, make_device
+from hot.devices import make_device
 from hot.files import write_json
 from hot.lut import METHODS, build_lut, check_luts, save_lut
+from hot.lut.methods import SETTINGS
 from hot.records import provenance, to_document
 from hot.space import load_space
 
@@ -22,7 +23,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     space = load_space(options.space, width=options.width, resolution=options.resolution)
     device = make_device(options.device)
-    settings = Settings(repetitions=options.repetitions)
+    settings = replace(SETTINGS, repetitions=options.repetitions)
     rows, luts = [], []
     with tempfile.TemporaryDirectory() as folder:
         for method in METHODS:
@@ -39,7 +40,7 @@ def main() -> None:
                 )
             )
             rows.append({"method": method, "build_s": round(time.perf_counter() - start, 1)})
-        checks = check_luts(luts, space, device, options.networks, options.seed + 1, settings)
+        checks = check_luts(luts, space, device, options.networks, options.seed + 1)
     for row, lut, check in zip(rows, luts, checks, strict=True):
         row |= {
             "n_entries": len(lut.entries),
@@ -75,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--networks", type=int, default=30, help="held-out networks")
-    parser.add_argument("--repetitions", type=int, default=Settings().repetitions)
+    parser.add_argument("--repetitions", type=int, default=SETTINGS.repetitions)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON with the figures and where they come from")
     parser.add_argument("--luts", type=Path, help="folder to save both LUTs in")

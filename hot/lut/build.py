@@ -19,7 +19,7 @@ from hot.lut.drift import (
     reference_timing,
     time_sentinels,
 )
-from hot.lut.methods import Method, find_method
+from hot.lut.methods import SETTINGS, Method, find_method
 from hot.lut.plan import Job, Work, sentinel_networks, unique_work
 from hot.lut.store import JobResult, LutKey, LutStore
 from hot.progress import Advance, progress
@@ -63,7 +63,8 @@ def build_lut(
     Args:
         method: one of `METHODS`.
         store: the database, or the path of an SQLite file or URL.
-        settings: how each artifact is measured; what is measured node by node follows the method.
+        settings: how each artifact is measured, by default `hot.lut.methods.SETTINGS`; whether node
+            by node follows from the method.
         seed: of the layout of the networks, the weights and the inputs; a build that goes on keeps
             the seed it began with.
         is_fresh: forget what was measured before.
@@ -94,7 +95,7 @@ def build_lut(
             precision,
             row,
             database,
-            settings or Settings(),
+            settings or SETTINGS,
             lut_id,
             database.seed(lut_id),
             unique_work(space),

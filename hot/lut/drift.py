@@ -12,6 +12,7 @@ import numpy as np
 from hot.devices import Device, Settings
 from hot.errors import DeviceError
 from hot.lut.artifacts import make_artifact
+from hot.lut.methods import SETTINGS
 from hot.lut.plan import network_job, unique_work
 from hot.records import Artifact, Lut
 from hot.space import Space
@@ -120,7 +121,7 @@ def sentinel_drift(
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as folder:
         keys, seed = list(lut.sentinels), lut.seed
         sentinels = make_sentinels(space, keys, lut.precision, Path(folder), seed)
-        timing = time_sentinels(device, sentinels, settings or Settings())
+        timing = time_sentinels(device, sentinels, settings or SETTINGS)
     drift = relative_drift(lut.sentinels, timing)
     if abs(drift) > DRIFT_LIMIT:
         _warn(lut, drift)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hot.devices import Settings
 from hot.errors import LutError, unknown_name
 from hot.lut.calibrate import NetworkTime, calibrate
 from hot.lut.plan import Job, Work, covering_networks, isolated_jobs, network_job, unique_work
@@ -12,7 +13,13 @@ from hot.lut.store import JobResult
 from hot.records import LutEntry
 from hot.space import Space
 
-REPEATS = 3
+# More networks tell more than more samples of each: a network's own context moves its parts by some
+# percent, and no repetition averages that out. Eight samples of the fastest of three runs are
+# steady to 1 or 2 % on a quiet machine, and are extended where they are not.
+REPEATS = 4
+SETTINGS = Settings(
+    warmup=1, repetitions=8, best_of=3, node_repetitions=4, max_remeasure=2, memory=False
+)
 
 
 @dataclass(frozen=True)
