@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hot.devices import Settings
 from hot.errors import InputError, StorageError
 from hot.files import sha256, write_text
 from hot.records import (
@@ -68,6 +69,7 @@ class Manifest:
         budget: the limits of the search, or None.
         predicted: before anything was built; `predicted_ms` at the bundle's precision and device.
         measured: on `device`; says in its `kind` whether measured or estimated.
+        settings: of the measurement.
         parity: largest absolute difference of the scores to the torch model's.
         weights_sha256, data_sha256: of the checkpoint and the data it was made from.
         checksums: SHA-256 of the bundle's other files.
@@ -94,6 +96,7 @@ class Manifest:
     layers: tuple[LayerNoise, ...]
     weakest_layer: str | None
     calibration: CalibrationPlan
+    settings: Settings
     weights_sha256: str
     data_sha256: str
     provenance: Provenance

@@ -57,8 +57,9 @@ def deploy(
 ) -> Deployment:
     """The candidate as a bundle in `run`, verified on the test split and measured on `device`.
 
-    The same call again returns the stored deployment as long as weights, data, device and bundle
-    are the same; a killed one leaves nothing behind that counts.
+    The same call again returns the stored deployment, unless its latency failed or stayed unsteady,
+    or the weights, data, device, settings or bundle changed; a killed one leaves nothing behind
+    that counts.
 
     Args:
         precision: one of `hot.export.QUANTIZERS`.
@@ -150,6 +151,7 @@ def _find_stored(job: _Job) -> Deployment | None:
         manifest.data_sha256,
         manifest.device.key,
         manifest.calibration,
+        manifest.settings,
     )
     wanted = (
         job.candidate.architecture,
@@ -157,8 +159,10 @@ def _find_stored(job: _Job) -> Deployment | None:
         job.data.digest,
         job.device.describe().key,
         job.plan,
+        job.settings,
     )
-    return stored if made_of == wanted else None
+    is_good = stored.measured.failure is None and stored.measured.is_steady
+    return stored if is_good and made_of == wanted else None
 
 
 def _make(job: _Job, folder: Path) -> Manifest:
@@ -208,6 +212,7 @@ def _make(job: _Job, folder: Path) -> Manifest:
         layers=layers,
         weakest_layer=weakest,
         calibration=job.plan,
+        settings=job.settings,
         weights_sha256=sha256(job.weights),
         data_sha256=job.data.digest,
         provenance=provenance(),
@@ -233,7 +238,7 @@ def _predicted_ms(job: _Job) -> float | None:
         return None
     lut = job.run.load(Lut, "lut.json")
     if lut.precision != job.precision:
-        log.warning(
+        log.info(
             "%s: the LUT is of %s, so no latency is predicted at %s",
             job.name, lut.precision, job.precision,
         )  # fmt: skip

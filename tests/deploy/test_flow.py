@@ -112,8 +112,29 @@ def test_every_other_precision_deploys(fresh, data, device, settings, precision)
         assert made.metric_value == made.torch_metric_value
 
 
-def test_the_same_call_again_returns_what_is_stored(deployed, trained, data, device, settings):
+def set_steady(run, is_steady):
+    """Make the stored measurement one that became steady, or did not: the machine decides."""
+    stored = run.load(Deployment, "deployments", "baseline-int8.json")
+    measured = dataclasses.replace(stored.measured, is_steady=is_steady)
+    changed = dataclasses.replace(stored, measured=measured)
+    run.save(changed, "deployments", "baseline-int8.json")
+    return changed
+
+
+def test_an_unsteady_latency_is_measured_again(deployed, trained, data, device, settings):
     run, deployment = deployed
+    _, candidate, result = trained
+    set_steady(run, False)
+    manifest = run.file(deployment.bundle, "manifest.json")
+    before = manifest.stat().st_mtime_ns
+    again = deploy(run, candidate, result, data, device, "int8", settings)
+    assert manifest.stat().st_mtime_ns > before
+    assert run.load(Deployment, "deployments", "baseline-int8.json") == again
+
+
+def test_the_same_call_again_returns_what_is_stored(deployed, trained, data, device, settings):
+    run, _ = deployed
+    deployment = set_steady(run, True)
     _, candidate, result = trained
     before = run.file(deployment.bundle, "manifest.json").stat().st_mtime_ns
     assert deploy(run, candidate, result, data, device, "int8", settings) == deployment
@@ -132,6 +153,7 @@ def test_a_damaged_bundle_is_made_again(deployed, trained, data, device, setting
 def test_another_calibration_is_deployed_anew(deployed, trained, data, device, settings):
     run, _ = deployed
     _, candidate, result = trained
+    set_steady(run, True)
     plan = CalibrationPlan(n_samples=16, method="percentile", seed=3)
     made = deploy(run, candidate, result, data, device, "int8", settings, calibration=plan)
     assert load_bundle(run.file(made.bundle)).manifest.calibration == plan
