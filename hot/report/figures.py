@@ -50,14 +50,10 @@ def pareto_figure(deployments: Sequence[Deployment], path: Path) -> None:
                     color=BASELINE_COLOUR if is_baseline else colour,
                     edgecolor=colour if is_baseline else "white", linewidth=1.2, zorder=3,
                 )  # fmt: skip
-        handles = [
-            axes.scatter([], [], color=COLOURS[i], label=f"{p}, with its front")
-            for i, p in enumerate(precisions)
-        ]
-        handles.append(
-            axes.scatter([], [], marker="*", s=130, color=BASELINE_COLOUR, label="baseline")
-        )
-        axes.legend(handles=handles, loc="lower right")
+        for index, precision in enumerate(precisions):
+            axes.scatter([], [], color=COLOURS[index], label=f"{precision}, with its front")
+        axes.scatter([], [], marker="*", s=130, color=BASELINE_COLOUR, label="baseline")
+        legend_below(axes)
         axes.margins(x=0.12, y=0.15)
         metric = shown[0].metric if shown else "metric"
         kind = shown[0].device.kind if shown else "measured"

@@ -153,6 +153,16 @@ def test_a_file_where_the_report_should_be_is_a_storage_error(tmp_path):
         write_report(run)
 
 
+def test_a_run_that_was_only_searched_shows_its_candidates(copy):
+    for folder in ("deployments", "bundles", "training", "results"):
+        shutil.rmtree(copy.file(folder))
+    copy.file("lut.json").unlink()
+    _, text = read(write_report(copy))
+    assert "proven rank 2" in text
+    assert "run hot train" in text
+    assert {path.stem for path in copy.file("report").glob("*.png")} == {"slots"}
+
+
 def chromium():
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
