@@ -171,8 +171,8 @@ def _make_space(
             raise SpaceError(f"{where}.choices: {unknown_name('menu', row.choices, menus)}")
         channels = make_divisible(row.channels * width, model.round_to)
         layers, shape = _make_layers(shape, channels, row.stride, row.repeats)
-        slot = _make_slot(where, row, layers, menus[row.choices])
-        slots += _split(slot) if granularity == "layer" and row.repeats > 1 else [slot]
+        for name, part in _split(row, layers, granularity):
+            slots.append(_make_slot(where, name, row, part, menus[row.choices]))
     names = [slot.name for slot in slots]
     if len(set(names)) < len(names):
         raise SpaceError(f"search space {path}: slots have equal names: {', '.join(names)}")
@@ -221,7 +221,7 @@ def _make_layers(
 
 
 def _make_slot(
-    where: str, row: _SlotModel, layers: tuple[Layer, ...], menu: tuple[Choice, ...]
+    where: str, name: str, row: _SlotModel, layers: tuple[Layer, ...], menu: tuple[Choice, ...]
 ) -> Slot:
     legal = tuple(c for c in menu if all(c.is_legal(layer) for layer in layers))
     try:
@@ -233,11 +233,13 @@ def _make_slot(
         raise SpaceError(
             f"{where}.original: {row.original!r} is no legal choice of the slot; these are {keys}"
         )
-    return Slot(row.name, layers, legal, original)
+    return Slot(name, layers, legal, original)
 
 
-def _split(slot: Slot) -> list[Slot]:
-    return [
-        replace(slot, name=f"{slot.name}_{index + 1}", layers=(layer,))
-        for index, layer in enumerate(slot.layers)
-    ]
+def _split(
+    row: _SlotModel, layers: tuple[Layer, ...], granularity: str
+) -> list[tuple[str, tuple[Layer, ...]]]:
+    """The row as one slot, or as one for every layer."""
+    if granularity == "slot" or len(layers) == 1:
+        return [(row.name, layers)]
+    return [(f"{row.name}_{index}", (layer,)) for index, layer in enumerate(layers, start=1)]

@@ -141,3 +141,10 @@ def test_an_option_out_of_range_is_refused_by_name(option, value):
 def test_a_specification_loads_what_load_space_loads():
     spec = SpaceSpec("digits", width=0.7, resolution=24, n_classes=4)
     assert load_spec(spec) == load_space("digits", width=0.7, resolution=24, n_classes=4)
+
+
+def test_layer_granularity_lets_the_skip_stand_where_a_single_layer_allows_it():
+    slots = {slot.name: slot.keys for slot in load_space("mobilenetv2_32").slots}
+    assert "skip" in slots["b3_2"] and "skip" not in slots["b3_1"]
+    by_slot = load_space("mobilenetv2_32", granularity="slot")
+    assert not any("skip" in slot.keys for slot in by_slot.slots)
