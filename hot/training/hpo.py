@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-import sqlalchemy.exc
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -147,7 +146,7 @@ def open_storage(url: str) -> Iterator[RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = RDBStorage(url)
-    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError) as error:
+    except Exception as error:  # every database driver has its own
         optuna.logging.set_verbosity(verbosity)
         raise TrainingError(
             f"cannot open the studies in {url}: {str(error).splitlines()[0]}; "

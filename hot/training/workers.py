@@ -99,7 +99,7 @@ def optimise(
             for candidate in candidates
         }
         queue = _Queue(run, candidates, studies, count_trials(settings))
-        if queue.has_more():
+        if queue.n_left:
             _train_all(queue, setup, n_workers, base.epochs)
         sign = 1 if problem.higher_is_better else -1
         return _collect(run, candidates, studies, sign)
@@ -138,17 +138,19 @@ class _Queue:
     def n_finished(self) -> int:
         return sum(study.n_finished for study in self.studies.values())
 
-    def _open(self) -> list[Candidate]:
-        return [c for c in self.candidates if self.studies[c.name].n_started < self.n_trials]
-
-    def has_more(self) -> bool:
-        return bool(self.left or self._open())
+    @property
+    def n_left(self) -> int:
+        """Trials that no worker has."""
+        n_new = [max(0, self.n_trials - study.n_started) for study in self.studies.values()]
+        return len(self.left) + sum(n_new)
 
     def take(self) -> _Assignment:
         if self.left:
             chosen = self.left.pop(0)
         else:
-            candidate = min(self._open(), key=self._load)
+            studies = self.studies
+            unmade = [c for c in self.candidates if studies[c.name].n_started < self.n_trials]
+            candidate = min(unmade, key=self._load)
             chosen = self._assign(candidate, self.studies[candidate.name].ask())
         self.n_running[chosen.job.candidate] += 1
         return chosen
@@ -230,18 +232,16 @@ class _Worker:
 
 def _train_all(queue: _Queue, setup: Setup, n_workers: int, epochs: int) -> None:
     total = queue.n_trials * len(queue.candidates)
-    n_missing = total - queue.n_finished
     workers: list[_Worker] = []
-    done = (total - n_missing) * epochs
     try:
-        with progress("training", total * epochs, done) as advance:
+        with progress("training", total * epochs, queue.n_finished * epochs) as advance:
             while True:
+                n_idle = sum(worker.assignment is None for worker in workers)
+                n_new = min(n_workers - len(workers), queue.n_left - n_idle)
+                workers += [_Worker(setup) for _ in range(n_new)]
                 for worker in workers:
-                    if worker.assignment is None and queue.has_more():
+                    if worker.assignment is None and queue.n_left:
                         worker.start(queue.take(), setup)
-                while len(workers) < n_workers and queue.has_more():
-                    workers.append(_Worker(setup))
-                    workers[-1].start(queue.take(), setup)
                 busy = {w.connection: w for w in workers if w.assignment is not None}
                 if not busy:
                     return

@@ -13,7 +13,7 @@ import torch
 
 from hot.errors import DataError, InputError, TrainingError
 from hot.nn import build
-from hot.records import Recipe, TrainResult, save_record
+from hot.records import Recipe, TrainResult, load_record, save_record
 from hot.tasks import DataOptions, load_images
 from hot.training import HpoSettings, evaluate, fit, load_weights, optimise
 from hot.training.hpo import open_storage
@@ -55,34 +55,26 @@ def are_equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_every_candidate_ends_with_its_best_trial(run, make_candidates, space):
+def test_every_candidate_ends_with_its_best_trial_and_failed_ones_do_no_harm(
+    run, make_candidates, space
+):
     candidates = make_candidates(2)
-    results = search(run, candidates, n_workers=2)
+    grid = HpoSettings(n_trials=3, sampler="grid", learning_rate=(0.02, 0.1, 1e30))
+    base = replace(BASE, epochs=2, warmup_epochs=0)
+    results = search(run, candidates, grid, base, n_workers=2)
     assert [result.candidate for result in results] == ["c0", "c1"]
     data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
     for candidate, result in zip(candidates, results, strict=True):
-        assert states(run, candidate.name) == ["COMPLETE"] * 2
-        trials = [
-            run.load(TrainResult, "training", candidate.name, f"trial-{n}", "result.json")
-            for n in range(2)
-        ]
-        assert result.val_metric == max(trial.val_metric for trial in trials)
+        assert sorted(states(run, candidate.name)) == ["COMPLETE", "COMPLETE", "FAIL"]
+        trials = run.file("training", candidate.name).glob("*/result.json")
+        values = [load_record(path, TrainResult).val_metric for path in trials]
+        assert len(values) == 2
+        assert result.val_metric == max(values)
         assert run.load(TrainResult, "results", f"{candidate.name}.json") == result
         module = build(space, space.parse(candidate.architecture))
         load_weights(run.path / result.checkpoint, module)
         assert evaluate(module, data.test, data) == result.test_metric
-    assert search(run, candidates, n_workers=1) == results
-
-
-def test_one_trial_without_ranges_is_the_base_recipe(run, make_candidates, space, tmp_path):
-    (result,) = search(run, make_candidates(1), HpoSettings(), replace(BASE, epochs=1), seed=4)
-    assert result.recipe == replace(BASE, epochs=1, seed=4)
-    data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
-    alone = fit(
-        space, space.original, data, result.recipe, tmp_path / "t", n_threads=result.n_threads
-    )
-    assert are_equal(weights(run.path / result.checkpoint), weights(tmp_path / "t" / "best.pt"))
-    assert alone.test_metric == result.test_metric
+    assert search(run, candidates, grid, base, n_workers=1) == results
 
 
 def test_a_killed_workers_trial_goes_on_in_another_process(run, make_candidates, space, tmp_path):
@@ -98,9 +90,10 @@ def test_a_killed_workers_trial_goes_on_in_another_process(run, make_candidates,
 
     killer = threading.Thread(target=kill)
     killer.start()
-    (result,) = search(run, make_candidates(1), HpoSettings(), base)
+    (result,) = search(run, make_candidates(1), HpoSettings(), base, seed=4)
     killer.join()
     assert len(killed) == 1
+    assert result.recipe == replace(base, seed=4)
     assert states(run, "c0") == ["COMPLETE"]
     assert [row.epoch for row in result.history] == [0, 1, 2, 3]
     data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
@@ -120,6 +113,7 @@ optimise(run, [load_record(sys.argv[2], Candidate)], "digits", load_record(sys.a
 """
 
 
+@pytest.mark.slow  # three processes that load torch
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_the_same_call_goes_on(run, make_candidates, tmp_path, number):
     save_record(tmp_path / "candidate.json", make_candidates(1)[0])
@@ -150,14 +144,7 @@ def is_alive(pid):
         return False
 
 
-def test_a_candidate_whose_trials_fail_leaves_the_others_results(run, make_candidates):
-    mad = HpoSettings(sampler="grid", n_trials=2, learning_rate=(0.05, 1e30))
-    base = replace(BASE, epochs=1, warmup_epochs=0)
-    (result,) = search(run, make_candidates(1), mad, base)
-    assert result.recipe.learning_rate == 0.05
-    assert sorted(states(run, "c0")) == ["COMPLETE", "FAIL"]
-
-
+@pytest.mark.slow
 def test_when_every_trial_fails_the_reason_is_told(run, make_candidates):
     mad = replace(BASE, epochs=1, warmup_epochs=0, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"every trial failed of c0 \(the loss is not finite"):
