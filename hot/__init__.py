@@ -1,1 +1,35 @@
-"""hot: provably best networks for a device, trained, quantised and measured."""
+"""hot: provably best networks for a device, trained, quantised, measured."""
+
+from importlib import import_module
+from typing import Any
+
+# Public names by the room that has them; a room is loaded when one of its names is first used.
+_ROOMS = {
+    "hot.autosearch": ("Tables", "autosearch", "baseline"),
+    "hot.config": ("Config", "load_config"),
+    "hot.deploy": ("deploy", "load_bundle"),
+    "hot.devices": ("make_device",),
+    "hot.errors": ("HotError", "InfeasibleError"),
+    "hot.lut": ("build_lut", "check_lut", "load_lut", "save_lut"),
+    "hot.nn": ("build",),
+    "hot.pipeline": ("run", "start"),
+    "hot.quality": ("score",),
+    "hot.records": ("Budget", "Candidate", "Recipe", "RunFolder", "parse_budget"),
+    "hot.report": ("write_report",),
+    "hot.space": ("Space", "SpaceSpec", "load_space", "space_files"),
+    "hot.tasks": ("load_images",),
+    "hot.training": ("HpoSettings", "fit", "optimise"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hot' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

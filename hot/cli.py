@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.logging import RichHandler
 
 from hot.errors import HotError
 
@@ -19,21 +17,21 @@ _QUIET = ("optuna", "torch", "onnxruntime", "PIL", "matplotlib", "fontTools", "s
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exits 0 done, 2 user error, 3 infeasible, 130 interrupted (resumable)."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.addLevelName(logging.INFO, "hot:")
+    logging.addLevelName(logging.WARNING, "hot: warning:")
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         hot(args=arguments, prog_name="hot", standalone_mode=False)
     except HotError as error:
-        console.print(f"hot: {error}", markup=False)
+        click.echo(f"hot: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        console.print("hot: interrupted; the same command goes on where it stopped")
+        click.echo("hot: interrupted; the same command goes on where it stopped", err=True)
         sys.exit(130)
 
 

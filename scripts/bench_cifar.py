@@ -1,0 +1,158 @@
+"""CIFAR-10 on this machine: the picks of both objectives against the baseline, over seeds.
+
+Runs the whole chain on the 32x32 space at int8 with one recipe for all, then writes the mean and
+the spread over the seeds of every pick. Resumable: run the same command again.
+
+    HOT_DATA=<folder that holds cifar10_jpeg/> python scripts/bench_cifar.py --folder runs/cifar
+
+The pixels come from a JPEG copy of CIFAR-10, so accuracies are somewhat below those of the
+original; the trainings are short, so they are far below what long ones reach. Only the comparison
+at equal recipe and budget counts.
+"""
+
+import argparse
+import io
+import itertools
+import os
+import statistics
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hot.config import Config
+from hot.errors import DataError
+from hot.files import atomic_path, validate, write_json
+from hot.pipeline import run
+from hot.records import Provenance, RunFolder, TrainResult, load_record, to_document
+from hot.report import Findings, gather
+
+
+def decode(root: Path, target: Path) -> None:
+    """Write the JPEG copy as arrays, official split."""
+    source = root / "cifar10_jpeg" / "cifar10_jpeg.npz"
+    if not source.is_file():
+        raise DataError(f"no {source}; set HOT_DATA to the folder that holds cifar10_jpeg/")
+    arrays = {}
+    with np.load(source) as packed:
+        for split in ("train", "test"):
+            offsets, data = packed[f"{split}_offsets"], packed[f"{split}_jpeg"]
+            images = [
+                np.asarray(Image.open(io.BytesIO(data[a:b].tobytes())).convert("RGB"))
+                for a, b in itertools.pairwise(offsets)
+            ]
+            arrays[f"{split}_x"] = np.stack(images)
+            arrays[f"{split}_y"] = packed[f"{split}_labels"].astype(np.int64)
+        arrays["class_names"] = packed["class_names"]
+    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def make_config(data: Path, options: argparse.Namespace) -> Config:
+    """The run: both objectives, every pick trained with each seed."""
+    searches = [
+        {"objective": "accuracy", "latency_budget": "100%", "top_k": options.top_k},
+        {"objective": "latency", "min_quality": options.min_quality, "top_k": options.top_k},
+    ]
+    recipe = {
+        "epochs": options.epochs,
+        "batch_size": 128,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "label_smoothing": 0.05,
+        "horizontal_flip": True,
+        "crop_padding": 2,
+        "precision": "bf16",
+    }
+    document = {
+        "space": {"name": "mobilenetv2_32"},
+        "device": {"name": "cpu", "threads": 1},
+        "lut": {"precision": "int8", "check_networks": 30},
+        "search": searches,
+        "training": {
+            "data": str(data),
+            "n_val": 2500,
+            "recipe": recipe,
+            "hpo": {"trials": options.seeds, "workers": 2},
+        },
+        "deployment": {"precisions": ["int8", "fp32"]},
+    }
+    return validate(Config, document, "bench_cifar")
+
+
+def summarise(findings: Findings) -> list[dict[str, object]]:
+    """One row a candidate: seeds, spread, deployment, and both against the baseline."""
+    rows: list[dict[str, object]] = []
+    base = findings.candidates[0]
+    for candidate in findings.candidates:
+        paths = findings.run.file("training", candidate.name).glob("trial-*/result.json")
+        tests = [load_record(path, TrainResult).test_metric for path in sorted(paths)]
+        deployed = {d.precision: d for d in findings.deployments_of(candidate)}
+        like = {p: findings.deployment_like(base.name, d) for p, d in deployed.items()}
+        rows.append(
+            {
+                "candidate": candidate.name,
+                "architecture": candidate.architecture,
+                "macs": candidate.predicted.macs,
+                "params": candidate.predicted.params,
+                "predicted_ms": candidate.predicted.latency_ms,
+                "test_accuracy": tests,
+                "mean": statistics.mean(tests),
+                "stdev": statistics.stdev(tests) if len(tests) > 1 else None,
+                "deployed": {
+                    precision: {
+                        "accuracy": d.metric_value,
+                        "measured_ms": d.measured.latency_ms,
+                        "spread": d.measured.spread,
+                        "times_faster": like[precision].measured.latency_ms / d.measured.latency_ms,
+                    }
+                    for precision, d in deployed.items()
+                },
+            }
+        )
+    return rows
+
+
+def print_table(rows: list[dict[str, object]]) -> None:
+    for row in rows:
+        deployed = row["deployed"]["int8"]
+        print(
+            f"{row['candidate']:12s} {row['macs'] / 1e6:6.2f} M MACs {row['params'] / 1e3:6.1f} k  "
+            f"{row['mean']:.2%} +- {row['stdev'] or 0:.2%}  int8 {deployed['accuracy']:.2%} "
+            f"{deployed['measured_ms']:.3f} ms ({deployed['times_faster']:.2f} x)"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("runs/cifar"))
+    parser.add_argument("--out", type=Path, default=Path("scripts/results/cifar.json"))
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--top-k", type=int, default=4)
+    parser.add_argument("--min-quality", default="75%")
+    options = parser.parse_args()
+    root = Path(os.environ.get("HOT_DATA") or Path.home() / ".cache" / "hot")
+    data = root / "cifar10_arrays.npz"
+    if os.access(root, os.W_OK) is False:
+        data = options.folder.resolve().parent / "cifar10_arrays.npz"
+    if not data.is_file():
+        decode(root, data)
+    job: RunFolder = run(make_config(data, options), options.folder)
+    findings = gather(job)
+    rows = summarise(findings)
+    document = {
+        "what": "CIFAR-10 (JPEG copy), mobilenetv2_32, int8, picks against the baseline",
+        "command": "python scripts/bench_cifar.py",
+        "epochs": options.epochs,
+        "provenance": to_document(job.load(Provenance, "provenance.json")),
+        "lut_check": to_document(findings.lut.check),
+        "rows": rows,
+    }
+    write_json(options.out, document)
+    print_table(rows)
+    print(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
