@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hot.export import part_of
 from hot.records import NodeTime
 
+_PREPARES_NEXT = "ReorderInput"
+
 
 @dataclass(frozen=True)
 class PartTime:
@@ -29,8 +31,9 @@ def attribute(
 ) -> tuple[tuple[PartTime, ...], float]:
     """The time of every part, and the share of node time whose name told no part.
 
-    Nodes that the runtime puts in itself (layout reorders, casts) often have no part in their
-    name; such a node counts to the part of the node before it, whose output it converts.
+    Nodes that the runtime puts in itself (layout reorders, transposes, casts) often have no part in
+    their name. A `ReorderInput` counts to the node after it, for which it prepares the map; any
+    other to the node before it, whose output it converts.
 
     Args:
         parts: part to work key, in the order of execution.
@@ -38,13 +41,22 @@ def attribute(
     times = {part: 0.0 for part, _ in parts}
     counts = dict.fromkeys(times, 0)
     here, unnamed = parts[0][0], 0.0
+    waiting: list[NodeTime] = []
     for node in nodes:
         part = _find_part(node.name)
         if part in times:
             here = part
         else:
             unnamed += node.latency_ms
-        times[here] += node.latency_ms
+            if node.operator == _PREPARES_NEXT:
+                waiting.append(node)
+                continue
+        for one in (*waiting, node):
+            times[here] += one.latency_ms
+            counts[here] += 1
+        waiting.clear()
+    for one in waiting:
+        times[here] += one.latency_ms
         counts[here] += 1
     total = sum(times.values())
     rows = tuple(PartTime(part, key, times[part], counts[part]) for part, key in parts)

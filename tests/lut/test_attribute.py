@@ -24,16 +24,18 @@ def test_times_and_nodes_are_summed_by_part():
     assert unnamed == 0
 
 
-def test_a_node_without_a_part_counts_to_the_node_before_it_and_is_reported():
+def test_a_node_without_a_part_counts_to_the_neighbour_it_serves_and_is_reported():
     nodes = [
-        NodeTime("ReorderInput", "ReorderInput", 1.0),
-        NodeTime("/b1/b1.0/convs/Conv", "Conv", 6.0),
+        NodeTime("Transpose", "Transpose", 1.0),
+        NodeTime("ReorderInput_token_3", "ReorderInput", 2.0),
+        NodeTime("/b1/b1.0/convs/Conv", "Conv", 4.0),
         NodeTime("ReorderOutput", "ReorderOutput", 2.0),
         NodeTime("/head/linear/Gemm", "Gemm", 1.0),
     ]
     rows, unnamed = attribute(nodes, PARTS)
     assert [row.latency_ms for row in rows] == [1, 8, 0, 1]
-    assert unnamed == pytest.approx(0.3)
+    assert [row.n_nodes for row in rows] == [1, 3, 0, 1]
+    assert unnamed == pytest.approx(0.5)
 
 
 def test_no_time_is_lost_whatever_the_names():
