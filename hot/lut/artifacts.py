@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from hot.export import export_onnx, quantize
 from hot.lut.plan import Job, Work
-from hot.nn import build, build_block, build_head
+from hot.nn import build, build_block, build_head, seeded
 from hot.records import Artifact
-from hot.space import Shape, Space
+from hot.space import Space
 
 _N_CALIBRATION = 2  # latency does not depend on the values of the ranges
 
@@ -24,23 +22,24 @@ def make_artifact(
         StorageError: `folder` cannot be written.
         DeployError: the network cannot be quantised.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        module, shape = _module(space, job, works)
-    artifact = export_onnx(module, shape, folder / "fp32.onnx")
+    target = folder / "fp32.onnx"
+    with seeded(seed):
+        artifact = _export(space, job, works, target)
     if precision == "fp32":
         return artifact
     rng = np.random.default_rng(seed)
-    samples = (rng.standard_normal((1, *shape)).astype(np.float32) for _ in range(_N_CALIBRATION))
+    samples = (
+        rng.standard_normal(artifact.input_shape).astype(np.float32) for _ in range(_N_CALIBRATION)
+    )
     made = quantize(artifact, precision, samples, folder / f"{precision}.onnx")
     artifact.path.unlink()
     return made
 
 
-def _module(space: Space, job: Job, works: dict[str, Work]) -> tuple[nn.Module, Shape]:
+def _export(space: Space, job: Job, works: dict[str, Work], path: Path) -> Artifact:
     if job.architecture is not None:
-        return build(space, job.architecture), space.stem_input
+        return export_onnx(build(space, job.architecture), space.stem_input, path)
     work = works[job.key]
     if work.block is None:
-        return build_head(space.head, space.rules), work.input
-    return build_block(work.block, space.rules), work.input
+        return export_onnx(build_head(space.head, space.rules), work.input, path)
+    return export_onnx(build_block(work.block, space.rules), work.input, path)

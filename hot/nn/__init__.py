@@ -2,6 +2,7 @@
 
 from hot.nn.build import Network, build, build_block, build_head, example, initialise
 from hot.nn.fold import fold_norms
+from hot.nn.seeded import seeded
 
 __all__ = [
     "Network",
@@ -11,4 +12,5 @@ __all__ = [
     "example",
     "fold_norms",
     "initialise",
+    "seeded",
 ]
