@@ -50,6 +50,21 @@ def parse_quantity(text: str, dimension: str, what: str = "value") -> float:
     return value
 
 
+def parse_share(text: str, what: str = "value") -> float:
+    """The fraction that a percentage is; greater than zero.
+
+    Raises:
+        InputError: not a percentage.
+
+    >>> parse_share("80%")
+    0.8
+    """
+    number = text.strip().removesuffix("%").strip()
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+", number) or float(number) <= 0:
+        raise InputError(f"{what} must be a percentage greater than zero, not {text!r}")
+    return float(number) / 100
+
+
 def format_bytes(value: float) -> str:
     """Bytes with a binary unit.
 

@@ -49,7 +49,7 @@ def decode(root: Path, target: Path) -> None:
 
 
 def make_config(data: Path, options: argparse.Namespace) -> Config:
-    """The run: most MACs at the baseline's latency, least latency at its MACs, most MACs at 55 %."""
+    """The run: most MACs at the baseline's latency and at 55 % of it, least latency at its MACs."""
     searches = [
         {"objective": "accuracy", "latency_budget": "100%", "top_k": options.top_k},
         {"objective": "latency", "min_quality": "100%", "top_k": options.top_k},
