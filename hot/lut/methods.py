@@ -18,7 +18,7 @@ from hot.space import Space
 # steady to 1 or 2 % on a quiet machine, and are extended where they are not.
 REPEATS = 4
 SETTINGS = Settings(
-    warmup=1, repetitions=8, best_of=3, node_repetitions=4, max_remeasure=2, memory=False
+    warmup=2, repetitions=8, best_of=3, node_repetitions=4, max_remeasure=2, memory=False
 )
 
 
