@@ -57,7 +57,6 @@ def make_config(data: Path, options: argparse.Namespace) -> Config:
     ]
     recipe = {
         "epochs": options.epochs,
-        "n_train": options.n_train,
         "batch_size": 128,
         "learning_rate": 0.1,
         "weight_decay": 5e-4,
