@@ -147,6 +147,7 @@ def main() -> None:
         "what": "CIFAR-10 (JPEG copy), mobilenetv2_32, int8, picks against the baseline",
         "command": "python scripts/bench_cifar.py",
         "epochs": options.epochs,
+        "n_train": options.n_train,
         "provenance": to_document(job.load(Provenance, "provenance.json")),
         "lut_check": to_document(findings.lut.check),
         "rows": rows,

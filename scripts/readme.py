@@ -1,0 +1,145 @@
+"""Writes the results in the README from scripts/results/*.json; --check says whether they agree.
+
+python scripts/readme.py
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hot.files import read_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "scripts" / "results"
+MARKS = re.compile(r"(<!-- results -->\n).*(<!-- /results -->)", re.DOTALL)
+
+
+def where(document: dict[str, Any]) -> str:
+    """Device, date and versions of a result."""
+    origin = document["provenance"]
+    versions = origin["versions"]
+    shown = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "onnxruntime"))
+    return f"{origin['machine']}; {origin['date']}; {shown}."
+
+
+def quickstart(document: dict[str, Any]) -> list[str]:
+    """The picks of the main job on digits."""
+    lines = [
+        "### The quickstart",
+        "",
+        f"`scripts/quickstart` took {document['seconds'] / 60:.1f} minutes after the downloads; "
+        f"LUT check: {document['check']}. {where(document)}",
+        "",
+        "| candidate | MACs | parameters | deployed | accuracy | predicted | measured |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in document["rows"]:
+        predicted = "-" if row["predicted_ms"] is None else f"{row['predicted_ms']:.4f} ms"
+        lines.append(
+            f"| {row['candidate']} | {row['macs'] / 1e6:.2f} M | {row['params'] / 1e3:.0f} k | "
+            f"{row['precision']} | {row['accuracy']:.2%} | {predicted} | "
+            f"{row['measured_ms']:.4f} ms |"
+        )
+    return lines
+
+
+def cifar(document: dict[str, Any]) -> list[str]:
+    """Picks against the baseline, with seeds and spread."""
+    check = document["lut_check"]
+    lines = [
+        "### CIFAR-10, 32x32 space, int8",
+        "",
+        f"`{document['command']}`: baseline and all picks trained with one recipe, "
+        f"{document['epochs']} epochs of {document['n_train']:,} images, "
+        f"{len(document['rows'][0]['test_accuracy'])} seeds (mean and standard deviation of the "
+        "test accuracy); the best trial by validation deployed. JPEG copy of CIFAR-10, short "
+        "trainings: only the comparison counts. `accuracy`: most MACs at the baseline's latency; "
+        "`latency`: least latency at its MACs; `fast`: most MACs at 55 % of its latency. "
+        f"LUT check: error {check['mean_error']:.1%}, Spearman {check['spearman']:.3f}. "
+        f"{where(document)}",
+        "",
+        "| candidate | MACs | parameters | accuracy over seeds | int8 accuracy | predicted | "
+        "measured | times faster |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in document["rows"]:
+        deployed = row["deployed"]["int8"]
+        spread = "" if row["stdev"] is None else f" ± {row['stdev']:.2%}"
+        lines.append(
+            f"| {row['candidate']} | {row['macs'] / 1e6:.1f} M | {row['params'] / 1e3:.0f} k | "
+            f"{row['mean']:.2%}{spread} | {deployed['accuracy']:.2%} | "
+            f"{row['predicted_ms']:.3f} ms | {deployed['measured_ms']:.3f} ms | "
+            f"{deployed['times_faster']:.2f} |"
+        )
+    return lines
+
+
+def lut(document: dict[str, Any]) -> list[str]:
+    """Both methods against held-out networks."""
+    lines = [
+        "### Prediction against measurement",
+        "",
+        f"`{document['command']}`: networks that were not used to build the LUT, one thread, fp32. "
+        f"{where(document)}",
+        "",
+        "| method | build | mean error | worst | Spearman |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in document["methods"]:
+        lines.append(
+            f"| {row['method']} | {row['build_s']:.0f} s | {row['mean_error']:.1%} | "
+            f"{row['worst_error']:.1%} | {row['spearman']:.3f} |"
+        )
+    return lines
+
+
+def solver(document: dict[str, Any]) -> list[str]:
+    """Proven top-8 against naive no-good cuts."""
+    lines = [
+        "### Proven top-8",
+        "",
+        f"`{document['command']}`: random programs with a latency and a memory budget, against "
+        f"no-good cuts through PuLP on the whole program, in the same run. {where(document)}",
+        "",
+        "| slots x choices | seed | hot | naive CBC | naive HiGHS |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in document["rows"]:
+        lines.append(
+            f"| {row['slots']} x {row['choices']} | {row['seed']} | {row['hot_s']:.2f} s | "
+            f"{row['cbc_s']:.1f} s ({row['cbc_s'] / row['hot_s']:.0f} x) | "
+            f"{row['highs_s']:.1f} s ({row['highs_s'] / row['hot_s']:.0f} x) |"
+        )
+    return lines
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "quickstart": quickstart,
+    "cifar": cifar,
+    "lut": lut,
+    "solver": solver,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    parts = []
+    for name, section in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if path.is_file():
+            parts.append("\n".join(section(read_json(path, "result"))) + "\n")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    wanted = MARKS.sub(lambda m: m[1] + "\n" + "\n".join(parts) + "\n" + m[2], text)
+    if options.check:
+        sys.exit("README.md is out of date: run scripts/readme.py" if wanted != text else 0)
+    write_text(readme, wanted)
+
+
+if __name__ == "__main__":
+    main()
