@@ -54,6 +54,7 @@ def main() -> None:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
     if options.out:
         document = {
+            "command": "python scripts/bench_lut.py --out scripts/results/lut.json",
             "options": {k: str(v) for k, v in vars(options).items()},
             "space": space.key,
             "device": asdict(device.describe()),

@@ -21,7 +21,7 @@ import pulp
 from hot.autosearch import Objective, Program, SumLimit, as_rows, solve
 from hot.autosearch.solvers import make_cbc, make_highs
 from hot.files import write_json
-from hot.records import provenance
+from hot.records import provenance, to_document
 
 SIZES = ((7, 18), (20, 50), (46, 197))
 NAIVE = {"CBC": make_cbc, "HiGHS": make_highs}
@@ -174,12 +174,11 @@ def main():
     parser.add_argument("--skip-naive", action="store_true", help="ours only")
     args = parser.parse_args()
     solve(random_program(7, 18, 0), 1)  # imports and first calls are not timed
-    about = provenance()
+    origin = to_document(provenance())
+    origin["versions"] |= {name: version(name) for name in ("highspy", "scipy")}
     result = {
-        "date": about.date,
-        "processor": about.machine,
-        "commit": about.commit,
-        "versions": {**about.versions, "highspy": version("highspy"), "scipy": version("scipy")},
+        "command": "python scripts/bench_solver.py --out scripts/results/solver.json",
+        "provenance": origin,
         "compared": compare(args),
         "hard": hard(args),
     }
