@@ -1,17 +1,29 @@
 """The command line: reads options, calls the chain, prints a table or one JSON document."""
 
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from hot.errors import HotError
+from hot.errors import HotError, InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ENVIRONMENT = {  # what a machine may run out of anywhere, and what to do
+    errno.ENOSPC: "free the disk (temporary files are in TMPDIR), then give the same command again",
+    errno.EDQUOT: "free some of your quota, then give the same command again",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that can be written, or get the right to",
+    errno.EPERM: "choose a folder that can be written, or get the right to",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), then give the same command again",
+    errno.ENOMEM: "free some memory, then give the same command again",
+}
 _QUIET = ("optuna", "torch", "onnxruntime", "PIL", "matplotlib", "fontTools", "sqlalchemy")
 
 
@@ -30,6 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of stdout, as in `hot spaces | head -1`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(
+            f"hot: cannot use{where}: {error.strerror}; {_ENVIRONMENT[error.errno]}", err=True
+        )
+        sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("hot: interrupted; the same command goes on where it stopped", err=True)
         sys.exit(130)
@@ -247,6 +270,7 @@ def autosearch(
     section = validate(SearchSection, settings, "the options of hot autosearch")
     wanted = load_spec(_spec(space, **shape)) if space is not None else None
     if lut is not None:
+        _refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
     elif wanted is not None:
         lut_section = _lut_section(precision, method, store, check_networks)
@@ -339,6 +363,16 @@ def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
     show(views.summarise(job), as_json, views.draw_summary)
 
 
+def _refuse_with_lut(has_space: bool) -> None:
+    """Raise `click.UsageError` for an option that a finished LUT has decided already."""
+    context = click.get_current_context()
+    decided = ("device", "threads", "precision", "method", "store", "check_networks")
+    for name in (*decided, *(() if has_space else _SHAPE)):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} has no effect on a finished LUT; give it or --lut")
+
+
 _SHAPE = ("width", "resolution", "classes", "channels", "granularity")
 
 
@@ -356,17 +390,24 @@ def _device(name: str, threads: int | None) -> Any:
 
 def _lut_section(precision: str, method: str, store: str | None, check_networks: int) -> Any:
     from hot.config import LutSection
+    from hot.files import validate
 
-    return LutSection(
-        store=store, method=method, precision=precision, check_networks=check_networks
-    )
+    settings = {
+        "store": store,
+        "method": method,
+        "precision": precision,
+        "check_networks": check_networks,
+    }
+    return validate(LutSection, settings, "the options of the LUT")
 
 
 def _training_section(recipe: Path | None, epochs: int | None, settings: dict[str, Any]) -> Any:
     from hot.config import TrainingSection
     from hot.files import read_yaml, validate
 
-    keys = read_yaml(recipe, "recipe") if recipe is not None else {}
+    keys = read_yaml(recipe, "recipe") or {} if recipe is not None else {}
+    if not isinstance(keys, dict):
+        raise InputError(f"the recipe {recipe} must hold 'key: value' lines, not {keys!r}")
     if epochs is not None:
         keys = {**keys, "epochs": epochs}
     lists = {

@@ -4,13 +4,19 @@ import os
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hot.files import read_yaml, validate
 from hot.records import Recipe
 from hot.space import SpaceSpec
 
 Count = Annotated[int, Field(ge=1)]
+
+
+def _check_networks(n: int) -> int:
+    if n < 0 or 0 < n < 3:
+        raise ValueError("must be 0 (no check) or at least 3 networks")
+    return n
 
 
 class _Section(BaseModel):
@@ -50,7 +56,7 @@ class LutSection(_Section):
     store: str | None = None
     method: str = "in-context"
     precision: str = "fp32"
-    check_networks: Annotated[int, Field(ge=0)] = 12
+    check_networks: Annotated[int, AfterValidator(_check_networks)] = 12
 
 
 class SearchSection(_Section):

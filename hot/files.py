@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from hot.errors import InputError, StorageError
+from hot.errors import InputError, StorageError, unknown_name
 
 T = TypeVar("T")
 
@@ -117,9 +117,34 @@ def validate(kind: type[T], document: Any, source: str, error: type[InputError] 
         return TypeAdapter(kind).validate_python(document)
     except ValidationError as failure:
         fault = failure.errors()[0]
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            *path, name = fault["loc"]
+            where = "".join(f"{part}." for part in path)
+            known = unknown_name("key", f"{where}{name}", _known_keys(kind, path, where))
+            raise error(f"{source}: {known}") from failure
         key = ".".join(str(part) for part in fault["loc"]) or "document"
         given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
         raise error(f"{source}: {key}: {fault['msg']}{given}") from failure
+
+
+def _known_keys(kind: Any, path: list[int | str], where: str) -> list[str]:
+    """The keys that a document of `kind` may have at `path`, by its JSON schema."""
+    schema = TypeAdapter(kind).json_schema()
+
+    def resolve(node: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" in node:
+            return resolve(schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
+        return resolve(node["allOf"][0]) if "allOf" in node else node
+
+    node = resolve(schema)
+    for part in path:
+        node = resolve(node["items"] if isinstance(part, int) else _inner(node, part))
+    return [f"{where}{name}" for name in node["properties"]]
+
+
+def _inner(node: dict[str, Any], key: str) -> dict[str, Any]:
+    inner: dict[str, Any] = node.get("properties", {}).get(key) or node["additionalProperties"]
+    return inner
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -10,7 +10,17 @@ from hot.config import Config, LutSection, SearchSection, TrainingSection
 from hot.deploy import deploy
 from hot.devices import Device, Settings, make_device
 from hot.errors import InputError, LutError
-from hot.lut import LutStore, build_lut, check_lut, find_luts, key_of, load_lut, sentinel_drift
+from hot.lut import (
+    LEAST_NETWORKS,
+    LutStore,
+    build_lut,
+    check_lut,
+    count_unseen,
+    find_luts,
+    key_of,
+    load_lut,
+    sentinel_drift,
+)
 from hot.quality import score
 from hot.records import (
     MEASURES,
@@ -102,9 +112,16 @@ def make_lut(
             is_fresh=is_fresh,
         )
         if lut.check is None and section.check_networks:
-            check = check_lut(lut, space, device, section.check_networks, seed + 1)
-            store.add_check(key_of(lut), check)
-            lut = replace(lut, check=check)
+            n = min(section.check_networks, count_unseen(lut, space))
+            if n < LEAST_NETWORKS:
+                log.warning(
+                    "the LUT stays unchecked: %s has %d networks that were not used to build it",
+                    space.key, n,
+                )  # fmt: skip
+            else:
+                check = check_lut(lut, space, device, n, seed + 1)
+                store.add_check(key_of(lut), check)
+                lut = replace(lut, check=check)
     finally:
         store.close()
     return replace(lut, spec=space.spec)
@@ -116,8 +133,23 @@ def open_lut(name_or_path: str, space: Space | None = None, device: Device | Non
     Raises:
         LutError: no such LUT, damaged, or made for another space or device.
     """
-    path = find_luts().get(name_or_path, Path(name_or_path))
-    return load_lut(path, space, device.describe() if device else None)
+    return load_lut(find_lut(name_or_path), space, device.describe() if device else None)
+
+
+def find_lut(name_or_path: str) -> Path:
+    """The file of a LUT that ships with hot, by name, or the file at a path.
+
+    Raises:
+        LutError: neither.
+    """
+    known = find_luts()
+    path = known.get(name_or_path, Path(name_or_path))
+    if not path.exists():
+        raise LutError(
+            f"no LUT at {name_or_path}; check the path, or make one with hot build-lut --out"
+            + (f". By name there are: {', '.join(known)}" if known else "")
+        )
+    return path
 
 
 def search(
@@ -146,11 +178,27 @@ def search(
             if first is not pick:
                 note = f"is also {pick.name}"
                 found[pick.architecture] = replace(first, notes=(*first.notes, note))
+    for candidate in found.values():
+        _check_kept(job, candidate)
     job.save(lut, "lut.json")
     job.save(table, "quality.json")
     for candidate in found.values():
         job.save(candidate, "candidates", f"{candidate.name}.json")
     return list(found.values())
+
+
+def _check_kept(job: RunFolder, candidate: Candidate) -> None:
+    """Raise `InputError` where the run holds another candidate of the same name."""
+    if not job.file("candidates", f"{candidate.name}.json").is_file():
+        return
+    kept = job.load(Candidate, "candidates", f"{candidate.name}.json")
+    if (kept.architecture, kept.budget, kept.predicted) != (
+        candidate.architecture, candidate.budget, candidate.predicted,
+    ):  # fmt: skip
+        raise InputError(
+            f"{job.path} holds another {candidate.name!r} and its like, of a search with "
+            f"{kept.budget or 'another quality or LUT'}; they stay: choose another run folder"
+        )
 
 
 def find_picks(tables: Tables, section: SearchSection, reference: Prediction) -> list[Candidate]:
@@ -216,7 +264,7 @@ def space_of(lut: Lut) -> Space:
 
 def check_file(name_or_path: str, device: Device, n: int, seed: int, figure: Path | None) -> Lut:
     """The LUT of a file, checked anew on `n` held-out networks; the file keeps the result."""
-    path = find_luts().get(name_or_path, Path(name_or_path))
+    path = find_lut(name_or_path)
     lut = load_lut(path)
     check = check_lut(lut, space_of(lut), device, n, seed + 1)
     lut = replace(lut, check=check)
@@ -238,7 +286,8 @@ def train(job: RunFolder, section: TrainingSection, seed: int = 0) -> list[Train
     data = DataSpec(
         section.task, section.data, section.n_train, section.n_val, section.n_test, seed
     )
-    if job.file("data.json").is_file() and job.load(DataSpec, "data.json") != data:
+    is_begun = job.file("study.db").is_file()  # a data set that could not be read binds no run
+    if is_begun and job.file("data.json").is_file() and job.load(DataSpec, "data.json") != data:
         raise InputError(
             f"{job.path} was trained on other data ({job.load(DataSpec, 'data.json')}); "
             "give the same, or start another run"

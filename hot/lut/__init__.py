@@ -1,7 +1,13 @@
 """Look-up tables of latency: planned, built, stored, checked."""
 
 from hot.lut.build import build_lut
-from hot.lut.check import check_lut, check_luts, measure_networks
+from hot.lut.check import (
+    LEAST_NETWORKS,
+    check_lut,
+    check_luts,
+    count_unseen,
+    measure_networks,
+)
 from hot.lut.drift import DRIFT_LIMIT, sentinel_drift
 from hot.lut.file import export_lut, find_luts, import_lut, load_lut, lut_file_name, save_lut
 from hot.lut.methods import METHODS
@@ -9,12 +15,14 @@ from hot.lut.store import LutKey, LutStore, key_of
 
 __all__ = [
     "DRIFT_LIMIT",
+    "LEAST_NETWORKS",
     "METHODS",
     "LutKey",
     "LutStore",
     "build_lut",
     "check_lut",
     "check_luts",
+    "count_unseen",
     "export_lut",
     "find_luts",
     "import_lut",

@@ -51,7 +51,7 @@ def build_lut(
     space: Space,
     device: Device,
     precision: str = "fp32",
-    method: str = "in-context",
+    method: str | None = None,
     *,
     store: LutStore | str | os.PathLike[str],
     settings: Settings | None = None,
@@ -61,7 +61,8 @@ def build_lut(
     """The LUT of a space on a device; a build that was stopped goes on, a finished one is read.
 
     Args:
-        method: one of `METHODS`.
+        method: one of `METHODS`; by default `in-context` on a device that measures, `isolated` on
+            one that estimates.
         store: the database, or the path of an SQLite file or URL.
         settings: how each artifact is measured, by default `hot.lut.methods.SETTINGS`; whether node
             by node follows from the method.
@@ -74,12 +75,13 @@ def build_lut(
         DeviceError: the device does not know the precision, or runs none of the networks.
         StorageError: the database or the temporary folder cannot be written.
     """
-    row = find_method(method)
     info = device.describe()
+    method = method or DEFAULT_METHODS[info.kind]
+    row = find_method(method)
     if precision not in info.precisions:
         raise DeviceError(
             f"the device {info.name!r} does not run {precision!r}; "
-            f"it runs {', '.join(info.precisions)}"
+            f"it runs {', '.join(info.precisions)}; choose one of them as the LUT's precision"
         )
     database = store if isinstance(store, LutStore) else LutStore(store)
     try:

@@ -17,7 +17,9 @@ from hot.progress import progress
 from hot.records import CheckResult, Lut, now
 from hot.space import Architecture, Space
 
+LEAST_NETWORKS = 3  # fewer tell nothing of an order
 _GROUP = 10
+_ENUMERATED = 10_000
 _DRIFT_ROUNDS = 2
 
 
@@ -57,7 +59,7 @@ def check_luts(
     with watch(luts[0], space, device, settings) as is_moved:
         measured = measure_networks(space, networks, precision, device, settings, seed, is_moved)
     kept = [(a, ms) for a, ms in zip(networks, measured, strict=True) if ms is not None]
-    if len(kept) < 3:
+    if len(kept) < LEAST_NETWORKS:
         raise LutError(
             f"only {len(kept)} of {n} networks of {space.name!r} run on "
             f"{device.describe().name!r}: too few to check a LUT"
@@ -67,6 +69,14 @@ def check_luts(
         compare(architectures, [table.predict_ms(space, a) for a in architectures], truth, seed)
         for table in tables
     ]
+
+
+def count_unseen(lut: Lut, space: Space) -> int:
+    """Networks of `space` that were not used to build `lut`; of a large space at least so many."""
+    used = {*lut.jobs, *lut.sentinels}
+    if space.size > _ENUMERATED:
+        return space.size - len(used)
+    return sum(architecture.key not in used for architecture in space.enumerate())
 
 
 def compare(

@@ -10,7 +10,7 @@ from hot.errors import LutError, unknown_name
 from hot.lut.calibrate import NetworkTime, calibrate
 from hot.lut.plan import Job, Work, covering_networks, isolated_jobs, network_job, unique_work
 from hot.lut.store import JobResult
-from hot.records import LutEntry
+from hot.records import ESTIMATES, MEASURES, LutEntry
 from hot.space import Space
 
 # More networks tell more than more samples of each: a network's own context moves its parts by some
@@ -125,3 +125,7 @@ METHODS: dict[str, Method] = {
         "every operator alone, as in HOT (Ozcinar et al. 2022)",
     ),
 }
+
+# A runtime fuses and caches across blocks, so only whole networks tell what a block costs in one;
+# an estimate of a network is the sum over its nodes, so its blocks alone tell the same in less time.
+DEFAULT_METHODS = {MEASURES: "in-context", ESTIMATES: "isolated"}
