@@ -117,7 +117,9 @@ device_options = options(
 )
 lut_options = options(
     click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
-    click.option("--method", default="in-context", show_default=True, help="Or isolated."),
+    click.option(
+        "--method", help="in-context (default where the device measures) or isolated (estimates)."
+    ),
     click.option("--store", help="Database of LUTs: an SQLite file, or a PostgreSQL URL."),
     click.option(
         "--check-networks", type=click.IntRange(0), default=12, show_default=True,
@@ -168,7 +170,7 @@ def build_lut(
     device: str,
     threads: int | None,
     precision: str,
-    method: str,
+    method: str | None,
     store: str | None,
     check_networks: int,
     out: Path | None,
@@ -247,7 +249,7 @@ def autosearch(
     device: str,
     threads: int | None,
     precision: str,
-    method: str,
+    method: str | None,
     store: str | None,
     check_networks: int,
     lut: str | None,
@@ -388,7 +390,7 @@ def _device(name: str, threads: int | None) -> Any:
     return make_device(name, **({} if threads is None else {"threads": threads}))
 
 
-def _lut_section(precision: str, method: str, store: str | None, check_networks: int) -> Any:
+def _lut_section(precision: str, method: str | None, store: str | None, check_networks: int) -> Any:
     from hot.config import LutSection
     from hot.files import validate
 

@@ -50,11 +50,11 @@ class DeviceSection(_Section):
 
 
 class LutSection(_Section):
-    """The look-up table: an existing file, or how to build one."""
+    """The look-up table: an existing file, or how to build one (`method` as in `build_lut`)."""
 
     file: str | None = None
     store: str | None = None
-    method: str = "in-context"
+    method: str | None = None
     precision: str = "fp32"
     check_networks: Annotated[int, AfterValidator(_check_networks)] = 12
 

@@ -19,7 +19,7 @@ from hot.lut.drift import (
     reference_timing,
     time_sentinels,
 )
-from hot.lut.methods import SETTINGS, Method, find_method
+from hot.lut.methods import DEFAULT_METHODS, SETTINGS, Method, find_method
 from hot.lut.plan import Job, Work, sentinel_networks, unique_work
 from hot.lut.store import JobResult, LutKey, LutStore
 from hot.progress import Advance, progress

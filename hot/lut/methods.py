@@ -126,6 +126,6 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# A runtime fuses and caches across blocks, so only whole networks tell what a block costs in one;
-# an estimate of a network is the sum over its nodes, so its blocks alone tell the same in less time.
+# A runtime fuses and caches across blocks, so only whole networks tell what a block costs in one.
+# An estimate of a network is the sum over its nodes: blocks alone tell the same, in less time.
 DEFAULT_METHODS = {MEASURES: "in-context", ESTIMATES: "isolated"}
