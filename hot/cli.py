@@ -266,6 +266,7 @@ def autosearch(
     from hot import pipeline, views
     from hot.config import SearchSection
     from hot.files import validate
+    from hot.precheck import check_searches
     from hot.space import load_spec
 
     shape = {key: settings.pop(key) for key in _SHAPE}
@@ -275,6 +276,7 @@ def autosearch(
         _refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
     elif wanted is not None:
+        check_searches(wanted, [section], quality)
         lut_section = _lut_section(precision, method, store, check_networks)
         table = pipeline.make_lut(wanted, _device(device, threads), lut_section, seed)
     else:

@@ -1,7 +1,7 @@
 """The configuration of a whole run: one YAML file, validated with the key at fault."""
 
 import os
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hot.files import read_yaml, validate
 from hot.records import Recipe
 from hot.space import SpaceSpec
+
+if TYPE_CHECKING:
+    from hot.training import HpoSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -62,6 +65,8 @@ class LutSection(_Section):
 class SearchSection(_Section):
     """One search. Limits carry a unit (`30ms`, `2MiB`) or are a share of the baseline's (`90%`)."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # `30` is a limit that lacks its unit
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")] | None = None
     objective: str = "accuracy"
     latency_budget: str | None = None
@@ -86,6 +91,20 @@ class HpoSection(_Section):
     weight_decay: tuple[float, ...] = ()
     gamma: tuple[float, ...] = ()
     optimizers: tuple[str, ...] = ()
+
+    def settings(self) -> "HpoSettings":
+        """The same as the training takes it."""
+        from hot.training import HpoSettings
+
+        return HpoSettings(
+            n_trials=self.trials,
+            sampler=self.sampler,
+            pruner=self.pruner,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            gamma=self.gamma,
+            optimizers=self.optimizers,
+        )
 
 
 class TrainingSection(_Section):

@@ -21,6 +21,7 @@ from hot.lut import (
     load_lut,
     sentinel_drift,
 )
+from hot.precheck import check_config
 from hot.quality import score
 from hot.records import (
     MEASURES,
@@ -38,7 +39,7 @@ from hot.records import (
 from hot.report import check_figure, write_report
 from hot.space import Space, SpaceSpec, load_spec
 from hot.tasks import DataOptions, ImageData, find_task
-from hot.training import HpoSettings, optimise
+from hot.training import optimise
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,10 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
     Raises:
         HotError: a stage cannot go on; what was finished before stays.
     """
-    job = start(folder, config.space.spec(), config.text())
     device = make_device(config.device.name, **config.device.options())
+    if not Path(folder, "candidates").is_dir():
+        check_config(config, load_spec(config.space.spec()), device)
+    job = start(folder, config.space.spec(), config.text())
     lut = measure(job, device, config.lut, config.seed)
     search(job, lut, config.search, config.quality)
     train(job, config.training, config.seed)
@@ -124,7 +127,7 @@ def make_lut(
                 lut = replace(lut, check=check)
     finally:
         store.close()
-    return replace(lut, spec=space.spec)
+    return lut
 
 
 def open_lut(name_or_path: str, space: Space | None = None, device: Device | None = None) -> Lut:
@@ -293,23 +296,13 @@ def train(job: RunFolder, section: TrainingSection, seed: int = 0) -> list[Train
             "give the same, or start another run"
         )
     job.save(data, "data.json")
-    hpo = section.hpo
-    settings = HpoSettings(
-        n_trials=hpo.trials,
-        sampler=hpo.sampler,
-        pruner=hpo.pruner,
-        learning_rate=hpo.learning_rate,
-        weight_decay=hpo.weight_decay,
-        gamma=hpo.gamma,
-        optimizers=hpo.optimizers,
-    )
     return optimise(
         job,
         candidates,
         data.source,
         section.recipe,
-        settings,
-        hpo.workers,
+        section.hpo.settings(),
+        section.hpo.workers,
         seed,
         _options(data),
         task=data.task,

@@ -15,6 +15,7 @@ from hot.records.document import load_record, save_record
 from hot.space import Space, SpaceSpec, find_space, load_spec
 
 T = TypeVar("T")
+_BEFORE_CANDIDATES = ("space.json", "space.yaml", "lut.json")
 _PACKAGES = ("hot", "torch", "onnxruntime", "onnx", "pulp", "optuna", "numpy", "timm")
 
 
@@ -88,6 +89,8 @@ class RunFolder:
     def create(cls, path: str | os.PathLike[str], config: str) -> "RunFolder":
         """The run at `path`, new or one to be continued with the same configuration.
 
+        A run that has no candidates yet, as after an infeasible search, takes a new configuration.
+
         Raises:
             InputError: the folder holds a run of another configuration, or other files.
             StorageError: it cannot be written.
@@ -95,11 +98,16 @@ class RunFolder:
         run = cls(Path(path))
         stored = run.path / "config.yaml"
         if stored.is_file():
-            if stored.read_text(encoding="utf-8") != config:
+            if read_text(stored, "configuration") == config:
+                return run
+            if run.file("candidates").is_dir():
                 raise InputError(
                     f"{run.path} holds a run of another configuration; "
                     f"choose another folder, or go on with the one in {stored}"
                 )
+            for name in _BEFORE_CANDIDATES:  # it found nothing yet, so nothing is lost
+                run.file(name).unlink(missing_ok=True)
+            write_text(stored, config)
             return run
         if run.path.is_dir() and any(run.path.iterdir()):
             raise InputError(f"{run.path} is not empty and holds no run; choose another folder")

@@ -37,7 +37,8 @@ class Classification:
         if space.n_classes != len(data.class_names):
             raise DataError(
                 f"the space {space.name!r} has {space.n_classes} classes, the data have "
-                f"{len(data.class_names)}; load the space with n_classes={len(data.class_names)}"
+                f"{len(data.class_names)}; load the space with n_classes={len(data.class_names)} "
+                f"(--classes {len(data.class_names)})"
             )
         shape = Shape(*data.train.images.shape[1:])
         if space.stem_input != shape:

@@ -124,7 +124,8 @@ def _read_torchvision(name: str, kind: Callable[..., object], download: bool) ->
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise DataError(
             f"no usable {name} in {root} ({error}); set HOT_DATA to the folder that holds it, "
-            "or ask for the download (--download, download=True)"
+            f'or fetch it: python -c "from hot.tasks.sources import open_source; '
+            f"open_source('{name}', download=True)\""
         ) from error
     splits = []
     for part in parts:

@@ -11,7 +11,18 @@ def test_a_run_goes_on_with_the_same_configuration_only(tmp_path):
     run = RunFolder.create(tmp_path / "run", "a: 1\n")
     run.save(Budget(), "budget.json")
     assert RunFolder.create(tmp_path / "run", "a: 1\n").load(Budget, "budget.json") == Budget()
+    run.save(Budget(), "candidates", "first.json")
     with pytest.raises(InputError, match="another configuration"):
+        RunFolder.create(tmp_path / "run", "a: 2\n")
+
+
+def test_a_run_without_candidates_takes_a_mended_configuration(tmp_path):
+    RunFolder.create(tmp_path / "run", "a: 1\n").save_space(SpaceSpec("digits"))
+    run = RunFolder.create(tmp_path / "run", "a: 2\n")
+    assert run.file("config.yaml").read_text() == "a: 2\n"
+    assert not run.file("space.json").exists()
+    run.file("config.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="cannot read the configuration"):
         RunFolder.create(tmp_path / "run", "a: 2\n")
 
 
