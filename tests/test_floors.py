@@ -27,7 +27,7 @@ HEAVY = {
     "torchvision": {"tasks", "training"},
     "timm": {"training"},
     "optuna": {"training"},
-    "sqlalchemy": {"lut"},
+    "sqlalchemy": {"lut", "training"},  # training: for the errors of Optuna's storage alone
     "onnxruntime": {"devices", "export", "deploy"},
     "pulp": {"autosearch"},
     "highspy": {"autosearch"},

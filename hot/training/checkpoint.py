@@ -1,5 +1,6 @@
 """Checkpoints of a training: whole or absent, two generations, of one training only."""
 
+import io
 import logging
 import os
 import zipfile
@@ -52,9 +53,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     content = dict(vars(checkpoint))
     content["history"] = [vars(row) for row in checkpoint.history]
     with atomic_path(folder / LATEST) as temporary:
-        torch.save(content, temporary)
+        write_tensors(temporary, content)
         if (folder / LATEST).exists():
             os.replace(folder / LATEST, folder / PREVIOUS)
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` as `torch.save` does; a full disk is an `OSError`, as with any other file."""
+    buffer = io.BytesIO()  # torch's own writer turns a failed write into a RuntimeError
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:

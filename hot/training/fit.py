@@ -14,7 +14,7 @@ from hot.files import atomic_path
 from hot.records import Recipe, TrainResult, load_record, save_record
 from hot.space import Architecture, Space
 from hot.tasks import TASKS, ImageData, Task
-from hot.training.checkpoint import load_checkpoint, remove_checkpoints
+from hot.training.checkpoint import load_checkpoint, remove_checkpoints, write_tensors
 from hot.training.evaluate import evaluate
 from hot.training.loop import Report, probe, run_epochs, start
 from hot.training.recipe import check_recipe
@@ -103,7 +103,7 @@ def fit(
             n_threads=torch.get_num_threads(),
         )
     with atomic_path(folder / BEST) as temporary:
-        torch.save(state.best, temporary)
+        write_tensors(temporary, state.best)
     save_record(folder / RESULT, result)
     remove_checkpoints(folder)
     return result

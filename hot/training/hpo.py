@@ -13,8 +13,9 @@ import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from hot.errors import InputError, TrainingError, unknown_name
+from hot.errors import InputError, StorageError, TrainingError, unknown_name
 from hot.records import Recipe
 from hot.training.recipe import check_recipe
 from hot.training.schedule import OPTIMIZERS
@@ -141,11 +142,15 @@ def open_storage(url: str) -> Iterator[RDBStorage]:
 
     Raises:
         TrainingError: the database is damaged or of another version.
+        StorageError: it cannot be written, for example because the disk is full.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = RDBStorage(url)
+    except OperationalError as error:  # a full disk, a folder that cannot be written, a lock
+        optuna.logging.set_verbosity(verbosity)
+        raise _unusable(url, error) from error
     except Exception as error:  # every database driver has its own
         optuna.logging.set_verbosity(verbosity)
         raise TrainingError(
@@ -154,10 +159,20 @@ def open_storage(url: str) -> Iterator[RDBStorage]:
         ) from error
     try:
         yield storage
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        raise _unusable(url, error) from error
     finally:
         storage.scoped_session.remove()
         storage.engine.dispose()
         optuna.logging.set_verbosity(verbosity)
+
+
+def _unusable(url: str, error: Exception) -> StorageError:
+    cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+    return StorageError(
+        f"cannot use the studies in {url}: {getattr(cause, 'orig', cause)}; check the space on "
+        "the disk and the rights, then give the same command again"
+    )
 
 
 @dataclass
