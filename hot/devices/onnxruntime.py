@@ -58,30 +58,44 @@ class OnnxRuntimeCpu:
         """Latencies of all artifacts, sampled in rounds over them in random order."""
         rng = np.random.default_rng(settings.seed)
         with pinned(self._cores), tempfile.TemporaryDirectory(prefix="hot-profile-") as folder:
-            subjects = [
-                self._open(artifact, settings, Path(folder) / f"{index}", rng)
-                for index, artifact in enumerate(artifacts)
-            ]
+            subjects = [self._open(artifact, rng) for artifact in artifacts]
             _sample_all(subjects, settings, rng)
+            if settings.per_node:
+                self._profile(artifacts, subjects, settings, Path(folder), rng)
             results = [subject.result(settings) for subject in subjects]
         if settings.memory:
             pairs = zip(artifacts, results, strict=True)
             results = [_with_memory(artifact, result) for artifact, result in pairs]
         return results
 
-    def _open(
-        self, artifact: Artifact, settings: Settings, profile: Path, rng: np.random.Generator
-    ) -> "_Subject":
+    def _open(self, artifact: Artifact, rng: np.random.Generator) -> "_Subject":
         subject = _Subject()
         try:
             subject.plain = self._session(artifact, None)
-            if settings.per_node:
-                subject.profiled = self._session(artifact, profile)
             subject.feed = _feed(subject.plain, artifact, rng)
             subject.plain.run(None, subject.feed)
         except Exception as error:  # the runtime's errors share no base class
             subject.failure = _reason(artifact, error)
         return subject
+
+    def _profile(
+        self,
+        artifacts: Sequence[Artifact],
+        subjects: list["_Subject"],
+        settings: Settings,
+        folder: Path,
+        rng: np.random.Generator,
+    ) -> None:
+        """Sample the nodes, after all else: no profiled session is open while totals are taken."""
+        able = []
+        for index, (artifact, subject) in enumerate(zip(artifacts, subjects, strict=True)):
+            if subject.failure is None:
+                subject.profiled = self._session(artifact, folder / f"{index}")
+                able.append(subject)
+        with undisturbed():
+            for _ in range(settings.node_repetitions):
+                for position in rng.permutation(len(able)):
+                    able[position].sample_nodes(settings)
 
     def _session(self, artifact: Artifact, profile: Path | None) -> Any:
         options = ort.SessionOptions()
@@ -160,12 +174,9 @@ def _time_runs(session: Any, feed: dict[str, Any], settings: Settings) -> tuple[
 def _sample_all(subjects: list[_Subject], settings: Settings, rng: np.random.Generator) -> None:
     able = [subject for subject in subjects if subject.failure is None]
     with undisturbed():
-        for index in range(max(settings.repetitions, settings.node_repetitions)):
+        for _ in range(settings.repetitions):
             for position in rng.permutation(len(able)):
-                if index < settings.repetitions:
-                    able[position].sample(settings)
-                if settings.per_node and index < settings.node_repetitions:
-                    able[position].sample_nodes(settings)
+                able[position].sample(settings)
         for _ in range(settings.max_remeasure):
             able = [subject for subject in able if not subject.is_steady(settings)]
             for _ in range(settings.repetitions):
