@@ -88,10 +88,17 @@ def measure(job: RunFolder, device: Device, section: LutSection, seed: int = 0) 
         lut = open_lut(section.file, space, device)
     else:
         lut = make_lut(space, device, section, seed)
-    if device.describe().kind == MEASURES:
-        sentinel_drift(lut, space, device)
+        job.save(lut, "lut.json")
+        return lut
+    _watch(lut, space, device)
     job.save(lut, "lut.json")
     return lut
+
+
+def _watch(lut: Lut, space: Space, device: Device) -> None:
+    """Warn where the device measures and is no longer as fast as when the LUT was built."""
+    if device.describe().kind == MEASURES:
+        sentinel_drift(lut, space, device)
 
 
 def default_store() -> Path:
@@ -102,9 +109,13 @@ def default_store() -> Path:
 def make_lut(
     space: Space, device: Device, section: LutSection, seed: int = 0, is_fresh: bool = False
 ) -> Lut:
-    """The LUT of a space on a device, from the database or built now, checked and stored there."""
+    """The LUT of a space on a device, from the database or built now, checked and stored there.
+
+    One from the database warns where its sentinel networks no longer run as they did.
+    """
     store = LutStore(section.store or default_store())
     try:
+        n_before = len(store.keys())
         lut = build_lut(
             space,
             device,
@@ -125,6 +136,8 @@ def make_lut(
                 check = check_lut(lut, space, device, n, seed + 1)
                 store.add_check(key_of(lut), check)
                 lut = replace(lut, check=check)
+        if len(store.keys()) == n_before:
+            _watch(lut, space, device)
     finally:
         store.close()
     return lut
@@ -177,12 +190,12 @@ def search(
     for name, section in zip(names, sections, strict=True):
         for pick in find_picks(tables, section, origin.predicted):
             pick = replace(pick, name=f"{name}-{pick.rank}")
+            _check_kept(job, pick)
             first = found.setdefault(pick.architecture, pick)
             if first is not pick:
                 note = f"is also {pick.name}"
                 found[pick.architecture] = replace(first, notes=(*first.notes, note))
-    for candidate in found.values():
-        _check_kept(job, candidate)
+    _check_kept(job, origin)
     job.save(lut, "lut.json")
     job.save(table, "quality.json")
     for candidate in found.values():

@@ -16,16 +16,28 @@ import itertools
 import os
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from hot.config import Config
+from hot.deploy import load_bundle
+from hot.devices import Settings, make_device
 from hot.errors import DataError
 from hot.files import atomic_path, validate, write_json
 from hot.pipeline import run
-from hot.records import Provenance, RunFolder, TrainResult, load_record, to_document
+from hot.records import (
+    Measurement,
+    Provenance,
+    RunFolder,
+    TrainResult,
+    load_record,
+    to_document,
+)
 from hot.report import Findings, gather
+
+Row = dict[str, Any]
 
 
 def decode(root: Path, target: Path) -> None:
@@ -82,15 +94,22 @@ def make_config(data: Path, options: argparse.Namespace) -> Config:
     return validate(Config, document, "bench_cifar")
 
 
-def summarise(findings: Findings) -> list[dict[str, object]]:
+def measure(job: RunFolder, findings: Findings) -> dict[tuple[str, str], Measurement]:
+    """The latencies of all bundles, interleaved, so that whatever drifts hits all alike."""
+    keys = [(d.candidate, d.precision) for d in findings.deployments]
+    artifacts = [load_bundle(job.file(d.bundle)).artifact for d in findings.deployments]
+    settings = Settings(repetitions=40, memory=False)
+    device = make_device("cpu", threads=1)
+    return dict(zip(keys, device.measure_all(artifacts, settings), strict=True))
+
+
+def summarise(findings: Findings, measured: dict[tuple[str, str], Measurement]) -> list[Row]:
     """One row a candidate: seeds, spread, deployment, and both against the baseline."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     base = findings.candidates[0]
     for candidate in findings.candidates:
         paths = findings.run.file("training", candidate.name).glob("trial-*/result.json")
         tests = [load_record(path, TrainResult).test_metric for path in sorted(paths)]
-        deployed = {d.precision: d for d in findings.deployments_of(candidate)}
-        like = {p: findings.deployment_like(base.name, d) for p, d in deployed.items()}
         rows.append(
             {
                 "candidate": candidate.name,
@@ -102,20 +121,21 @@ def summarise(findings: Findings) -> list[dict[str, object]]:
                 "mean": statistics.mean(tests),
                 "stdev": statistics.stdev(tests) if len(tests) > 1 else None,
                 "deployed": {
-                    precision: {
+                    d.precision: {
                         "accuracy": d.metric_value,
-                        "measured_ms": d.measured.latency_ms,
-                        "spread": d.measured.spread,
-                        "times_faster": like[precision].measured.latency_ms / d.measured.latency_ms,
+                        "measured_ms": measured[candidate.name, d.precision].latency_ms,
+                        "spread": measured[candidate.name, d.precision].spread,
+                        "times_faster": measured[base.name, d.precision].latency_ms
+                        / measured[candidate.name, d.precision].latency_ms,
                     }
-                    for precision, d in deployed.items()
+                    for d in findings.deployments_of(candidate)
                 },
             }
         )
     return rows
 
 
-def print_table(rows: list[dict[str, object]]) -> None:
+def print_table(rows: list[Row]) -> None:
     for row in rows:
         deployed = row["deployed"]["int8"]
         print(
@@ -142,7 +162,7 @@ def main() -> None:
         decode(root, data)
     job: RunFolder = run(make_config(data, options), options.folder)
     findings = gather(job)
-    rows = summarise(findings)
+    rows = summarise(findings, measure(job, findings))
     document = {
         "what": "CIFAR-10 (JPEG copy), mobilenetv2_32, int8, picks against the baseline",
         "command": "python scripts/bench_cifar.py",
