@@ -1,18 +1,20 @@
 """hot: provably best networks for a device, trained, quantised, measured."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 # Public names by the room that has them; a room is loaded when one of its names is first used.
 _ROOMS = {
     "hot.autosearch": ("Tables", "autosearch", "baseline"),
-    "hot.config": ("Config", "load_config"),
+    "hot.config": ("Config", "LutSection", "SearchSection", "TrainingSection", "load_config"),
     "hot.deploy": ("deploy", "load_bundle"),
     "hot.devices": ("make_device",),
     "hot.errors": ("HotError", "InfeasibleError"),
     "hot.lut": ("build_lut", "check_lut", "load_lut", "save_lut"),
     "hot.nn": ("build",),
-    "hot.pipeline": ("run", "start"),
+    "hot.pipeline": ("deploy_all", "measure", "run", "search", "start", "train"),
     "hot.quality": ("score",),
     "hot.records": ("Budget", "Candidate", "Recipe", "RunFolder", "parse_budget"),
     "hot.report": ("write_report",),
@@ -33,3 +35,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
+
+
+class _Package(ModuleType):
+    """Keeps the functions `autosearch` and `deploy` from being hidden by the rooms of these names.
+
+    An import of `hot.deploy` binds the room to the attribute `deploy`, where users of `hot` expect
+    the function; `from hot.deploy import ...` finds the room without it.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
