@@ -25,14 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot.autosearch.answer import Found
-from hot.autosearch.core import Core, Relaxation, cut_core, first_target, relax
+from hot.autosearch.core import Core, Relaxation, cut_core, first_target, lower_target, relax
 from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced
 
 # Chosen by trials on 46 x 197 with 2 to 4 limits, independent and strongly correlated.
 _BATCH = 256
 _STEPS = 8
-_CORE_PER_SLOT = 4.0
-_WIDEN = 4.0
 _NEAR = 0.5
 _THIN_OUT = frozenset({1, 2, 4})
 # Float error of a sum of n terms, relative to the sum of their sizes: n * eps, with a margin of 4.
@@ -75,7 +73,7 @@ def search(reduced: Reduced, k: int, deadline: float | None = None) -> Found:
         return Found([], -1, True, 0, 0)
     relaxation = relax(reduced)
     ranking = Ranking(k)
-    target = max(math.ceil(first_target(relaxation, _CORE_PER_SLOT)), 0)
+    target = first_target(relaxation)
     n_nodes = 0
     while True:
         core = cut_core(reduced, relaxation, target)
@@ -88,8 +86,7 @@ def search(reduced: Reduced, k: int, deadline: float | None = None) -> Found:
         if target <= 0 or (last is not None and last[0] >= target):
             bound = -1 if last is None else last[0]
             return Found(ranking.solutions, bound, True, core.n_choices, n_nodes)
-        lower = math.floor(relaxation.bound - _WIDEN * (relaxation.bound - target))
-        target = max(lower, 0 if last is None else last[0])
+        target = lower_target(relaxation, target, 0 if last is None else last[0])
 
 
 @dataclass(frozen=True, eq=False)

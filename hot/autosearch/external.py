@@ -16,7 +16,15 @@ import pulp
 
 from hot.autosearch.answer import Found
 from hot.autosearch.branch import Ranking
-from hot.autosearch.core import Core, Relaxation, cut_core, first_target, load_units, relax
+from hot.autosearch.core import (
+    Core,
+    Relaxation,
+    cut_core,
+    first_target,
+    load_units,
+    lower_target,
+    relax,
+)
 from hot.autosearch.reduce import Reduced
 from hot.errors import InputError
 
@@ -24,8 +32,6 @@ MakeSolver = Callable[[float | None], pulp.LpSolver]
 
 # Relative to the largest possible sum: what the solvers' default tolerances may hide.
 _TOLERANCE = 1e-6
-_CORE_PER_SLOT = 4.0
-_WIDEN = 4.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class External:
         if not reduced.is_feasible:
             return Found([], -1, True, 0, 0)
         relaxation = relax(reduced)
-        target = max(math.ceil(first_target(relaxation, _CORE_PER_SLOT)), 0)
+        target = first_target(relaxation)
         n_calls = 0
         while True:
             ranking = Ranking(k)
@@ -70,8 +76,7 @@ class External:
             if target <= 0 or (last is not None and last[0] >= target):
                 bound = -1 if last is None else last[0]
                 return Found(ranking.solutions, bound, True, n_core, n_calls)
-            lower = math.floor(relaxation.bound - _WIDEN * (relaxation.bound - target))
-            target = max(lower, 0 if last is None else last[0])
+            target = lower_target(relaxation, target, 0 if last is None else last[0])
 
 
 class _Model:
