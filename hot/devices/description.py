@@ -24,7 +24,6 @@ class Description(BaseModel):
 
     Attributes:
         macs_per_s: sustained multiply-accumulates a second, by precision.
-        depthwise_macs_per_s: the same for depthwise convolutions; as `macs_per_s` where not given.
         bytes_per_s: sustained bandwidth of weights and maps.
         node_overhead_us: constant cost of a node.
         power_mw: while it computes.

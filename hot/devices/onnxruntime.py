@@ -136,7 +136,6 @@ class _Subject:
 
     def result(self, settings: Settings) -> Measurement:
         """What was measured, once all samples are taken."""
-        nodes = self._nodes(settings)
         if self.failure is not None:
             return Measurement(None, failure=self.failure)
         return Measurement(
@@ -144,15 +143,13 @@ class _Subject:
             spread=robust_spread(self.samples_ms),
             samples_ms=tuple(self.samples_ms),
             is_steady=self.is_steady(settings),
-            nodes=nodes,
+            nodes=self._nodes(settings),
         )
 
     def _nodes(self, settings: Settings) -> tuple[NodeTime, ...]:
         if self.profiled is None:
             return ()
         path = Path(self.profiled.end_profiling())
-        if self.failure is not None:
-            return ()
         kept = []
         for visit, runs in enumerate(self.profiled_runs):
             first = visit * (settings.warmup + settings.best_of) + settings.warmup

@@ -26,8 +26,7 @@ class NodeCounts:
     Attributes:
         macs: multiply-accumulates.
         weight_bytes: weights and biases.
-        map_bytes: maps read and written.
-        live_bytes: the maps alive while the node runs are at least this many bytes.
+        map_bytes: maps read and written, all alive while the node runs.
     """
 
     name: str
@@ -35,11 +34,6 @@ class NodeCounts:
     macs: int
     weight_bytes: int
     map_bytes: int
-
-    @property
-    def live_bytes(self) -> int:
-        """Bytes of the node's own inputs and outputs."""
-        return self.map_bytes
 
 
 def _conv_macs(weight: tuple[int, ...], out: tuple[int, ...]) -> int:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hot.devices.robust import robust_spread
 from hot.lut.attribute import PartTime
 from hot.records import HEAD, LutEntry
 
@@ -68,7 +69,7 @@ def calibrate(networks: Sequence[NetworkTime], weight_bytes: dict[str, int]) -> 
     return {
         key: LutEntry(
             float(values[i]),
-            _spread([p.latency_ms for p in samples[key]]),
+            robust_spread([p.latency_ms for p in samples[key]]),
             len(samples[key]),
             None if power_w is None else float(values[i]) * power_w,
         )
@@ -123,9 +124,3 @@ def _power(networks: Sequence[NetworkTime]) -> float | None:
     if len(energies) < len(networks):
         return None
     return sum(energies) / sum(network.total_ms for network in networks)
-
-
-def _spread(values: list[float]) -> float:
-    middle = float(np.median(values))
-    deviation = float(np.median(np.abs(np.array(values) - middle)))
-    return 1.4826 * deviation / middle if middle > 0 else 0.0

@@ -30,13 +30,11 @@ class Method:
         plan: the jobs of a space, for a seed.
         entries: the entries by work key that follow from what was measured of these jobs.
         per_node: whether jobs are measured node by node too.
-        meaning: one line for the user.
     """
 
     plan: Callable[[Space, int], list[Job]]
     entries: Callable[[Space, str, Sequence[JobResult]], dict[str, LutEntry]]
     per_node: bool
-    meaning: str
 
 
 def find_method(name: str) -> Method:
@@ -112,18 +110,10 @@ def _incomplete(space: Space, missing: dict[str, Work], results: Sequence[JobRes
 
 
 METHODS: dict[str, Method] = {
-    "in-context": Method(
-        _plan_networks,
-        _entries_in_context,
-        True,
-        "whole networks that hold every choice several times, profiled node by node and calibrated",
-    ),
-    "isolated": Method(
-        _plan_isolated,
-        _entries_isolated,
-        False,
-        "every operator alone, as in HOT (Ozcinar et al. 2022)",
-    ),
+    # Whole networks that hold every choice several times, profiled node by node and calibrated.
+    "in-context": Method(_plan_networks, _entries_in_context, per_node=True),
+    # Every operator alone, as in HOT (Ozcinar et al. 2022).
+    "isolated": Method(_plan_isolated, _entries_isolated, per_node=False),
 }
 
 # A runtime fuses and caches across blocks, so only whole networks tell what a block costs in one.
