@@ -85,6 +85,8 @@ def isolated_jobs(space: Space) -> list[Job]:
 def covering_networks(space: Space, repeats: int, seed: int) -> list[Architecture]:
     """Distinct architectures in which every choice of every slot occurs at least `repeats` times.
 
+    Fewer times only where the same network is drawn twice, as happens in a space of a few hundred.
+
     As in a Latin square, each of `repeats` rounds has as many networks as the largest slot has
     choices, and takes every choice of that slot once. The order of a slot's choices is drawn anew
     for every slot and round, so that a choice meets other neighbours each time.

@@ -457,7 +457,12 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 def _storage(url: str) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"cannot use the LUT database {url}: {error}; "
+            "PostgreSQL needs hot's extra: pip install 'hot[postgresql]'"
+        ) from error
+    except (SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise StorageError(
             f"cannot use the LUT database {url}: {reason[0] if reason else type(error).__name__}; "

@@ -120,7 +120,7 @@ class Lut:
         """The slot x choice table of `space`.
 
         Raises:
-            LutError: made for another space, or an entry is missing or not a finite number > 0.
+            LutError: made for another space, or an entry is missing, negative or not finite.
         """
         self.require(space)
         rows, energies = [], []

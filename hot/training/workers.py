@@ -73,6 +73,7 @@ def optimise(
         DataError: the data cannot be used.
         TrainingError: all trials of a candidate failed (the others' results are saved), another
             process is training this run, or the run holds another search.
+        StorageError: the run cannot be written.
     """
     check_settings(settings, base)
     if n_workers < 1:
