@@ -114,8 +114,8 @@ def test_other_spaces_quantise_too(space_name, tmp_path):
     fp32 = export_onnx(module, space.stem_input, tmp_path / "fp32.onnx")
     made = quantize(fp32, "int8", noise, tmp_path / "int8.onnx")
     assert snr_db(torch_outputs(module, noise), outputs(made.path, noise)) > 10
-    # Weights take a quarter; biases stay, and a scale and a zero a channel come on top.
-    assert constant_bytes(made.path) < 0.32 * constant_bytes(fp32.path)
+    # Weights take a quarter; biases stay, and their and the weights' scales and zeros come on top.
+    assert constant_bytes(made.path) < 0.35 * constant_bytes(fp32.path)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
