@@ -99,9 +99,9 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 shape_options = options(
     click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
-    click.option("--resolution", type=int, help="Input size in pixels."),
-    click.option("--classes", type=int, help="Number of classes."),
-    click.option("--channels", type=int, help="Input channels."),
+    click.option("--resolution", type=int, help="Input size in pixels; by default the space's."),
+    click.option("--classes", type=int, help="Number of classes; by default the space's."),
+    click.option("--channels", type=int, help="Input channels; by default the space's."),
     click.option(
         "--granularity", type=click.Choice(["slot", "layer"]),
         help="One choice for all repeated layers of a slot, or one each.",
@@ -112,18 +112,18 @@ space_options = options(
     shape_options,
 )
 device_options = options(
-    click.option("--device", default="cpu", show_default=True, help="See hot devices."),
-    click.option("--threads", type=click.IntRange(1), help="Threads the device may use."),
+    click.option("--device", default="cpu", show_default=True, help="See hot devices; or a YAML."),
+    click.option("--threads", type=click.IntRange(1), help="Threads of cpu; 1 where not given."),
 )
 lut_options = options(
     click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
     click.option(
         "--method", help="in-context (default where the device measures) or isolated (estimates)."
     ),
-    click.option("--store", help="Database of LUTs: an SQLite file, or a PostgreSQL URL."),
+    click.option("--store", help="Database of LUTs: SQLite file or URL; else HOT_CACHE/luts.db."),
     click.option(
         "--check-networks", type=click.IntRange(0), default=12, show_default=True,
-        help="Held-out networks that check the LUT.",
+        help="Held-out networks that check a new LUT; 0 for no check.",
     ),
 )  # fmt: skip
 
@@ -199,7 +199,7 @@ def build_lut(
 @hot.command("check-lut")
 @click.argument("lut")
 @device_options
-@click.option("--networks", type=click.IntRange(3), default=30, show_default=True)
+@click.option("--networks", type=click.IntRange(3), default=30, show_default=True, help="How many.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a scatter plot (PNG).")
 @seed_option
 @json_option
@@ -230,17 +230,24 @@ def check_lut(
 @device_options
 @lut_options
 @click.option("--lut", help="A LUT file or the name of a shipped one; without it, --device's own.")
-@click.option("--objective", default="accuracy", show_default=True, help="Or latency, energy.")
-@click.option("--latency-budget", help="For example 30ms, or 80% of the baseline's.")
+@click.option(
+    "--objective",
+    default="accuracy",
+    show_default=True,
+    help="What is best: accuracy, latency or energy.",
+)
+@click.option("--latency-budget", help="For example 30ms, or 80% (of the baseline's).")
 @click.option("--memory-budget", help="Of the weights, for example 2MiB.")
 @click.option("--activation-budget", help="Of the peak activations, for example 256KiB.")
 @click.option("--energy-budget", help="Of one inference, for example 5mJ.")
 @click.option("--macs-budget", help="For example 300M.")
-@click.option("--min-quality", help="For example 90% of the baseline's.")
-@click.option("--top-k", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--quality", default="macs", show_default=True, help="macs, params, or a file.")
-@click.option("--solver", default="exact", show_default=True, help="Or cbc, highs, glpk.")
-@click.option("--time-limit", "time_limit_s", type=float, help="Seconds; the gap is reported.")
+@click.option("--min-quality", help="For example 90% (of the baseline's score).")
+@click.option("--top-k", type=click.IntRange(1), default=8, show_default=True, help="How many.")
+@click.option("--quality", default="macs", show_default=True, help="macs, params, or a CSV file.")
+@click.option("--solver", default="exact", show_default=True, help="exact, cbc, highs or glpk.")
+@click.option(
+    "--time-limit", "time_limit_s", type=float, help="Seconds; then the best found, and its gap."
+)
 @click.option("--run", type=click.Path(path_type=Path), help="Save the picks in this run folder.")
 @seed_option
 @json_option
@@ -287,19 +294,26 @@ def autosearch(
 
 @hot.command()
 @run_argument
-@click.option("--task", default="classification", show_default=True)
-@click.option("--data", default="digits", show_default=True, help="digits, cifar10, NPZ, folder.")
+@click.option("--task", default="classification", show_default=True, help="Kind of problem.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits, cifar10, fashion_mnist, an NPZ or a folder.",
+)
 @click.option("--n-train", type=click.IntRange(1), help="Use so many training images.")
-@click.option("--trials", type=click.IntRange(1), default=1, show_default=True, help="A candidate.")
+@click.option(
+    "--trials", type=click.IntRange(1), default=1, show_default=True, help="Of each candidate."
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option("--sampler", default="tpe", show_default=True, help="Or gp, grid.")
-@click.option("--pruner", default="none", show_default=True, help="Or median, hyperband.")
+@click.option("--sampler", default="tpe", show_default=True, help="tpe, gp or grid.")
+@click.option("--pruner", default="none", show_default=True, help="none, median or hyperband.")
 @click.option("--learning-rates", help="Ends of a range, or a grid: 0.02,0.2")
 @click.option("--weight-decays", help="Ends of a range, or a grid: 1e-5,1e-3")
 @click.option("--gammas", help="Ends of a range, or a grid: 0.3,0.5,0.7")
 @click.option("--optimizers", help="Names: sgd,adamw")
 @click.option("--recipe", type=click.Path(path_type=Path), help="A YAML file of recipe keys.")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of those of the recipe.")
 @seed_option
 @json_option
 def train(
@@ -352,7 +366,11 @@ def report(run: Path, as_json: bool) -> None:
 
 @hot.command("run")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--folder", type=click.Path(path_type=Path), help="Instead of the configuration's.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="The run; else the one in CONFIG, or runs/NAME.",
+)
 @json_option
 def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
     """The whole chain: LUT, search, training, deployment, report. Stopped anywhere, it goes on.

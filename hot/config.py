@@ -96,15 +96,8 @@ class HpoSection(_Section):
         """The same as the training takes it."""
         from hot.training import HpoSettings
 
-        return HpoSettings(
-            n_trials=self.trials,
-            sampler=self.sampler,
-            pruner=self.pruner,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            gamma=self.gamma,
-            optimizers=self.optimizers,
-        )
+        searched = self.model_dump(exclude={"trials", "workers"})
+        return HpoSettings(n_trials=self.trials, **searched)
 
 
 class TrainingSection(_Section):

@@ -7,7 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hot.devices import known_devices
-from hot.records import Candidate, Deployment, Lut, RunFolder, to_document
+from hot.records import (
+    Candidate,
+    CheckResult,
+    Deployment,
+    Lut,
+    RunFolder,
+    from_document,
+    to_document,
+)
 from hot.report import gather
 from hot.space import SpaceSpec, describe_space, load_spec, space_files
 from hot.units import format_bytes, format_count, format_ms
@@ -171,10 +179,7 @@ def draw_lut(document: Document) -> None:
 def _check_line(check: Document | None) -> str:
     if check is None:
         return "none yet: hot check-lut measures how well it predicts"
-    return (
-        f"error {check['mean_error']:.1%} mean, {check['worst_error']:.1%} worst, Spearman "
-        f"{check['spearman']:.3f} on {check['n_networks']} held-out networks ({check['date']})"
-    )
+    return str(from_document(check, CheckResult, "the check of the LUT"))
 
 
 # Candidates and runs -----------------------------------------------------------------------------
@@ -277,13 +282,14 @@ def draw_summary(document: Document) -> None:
             format_count(candidate["predicted"]["macs"]),
             format_count(candidate["predicted"]["params"]),
             "-" if trained is None else f"{trained['test_metric']:.2%}",
+            "-" if trained is None else _best_trial(trained),
         )
         deployed = [_deployment_cells(d) for d in candidate["deployments"]]
-        for index, cells in enumerate(deployed or [("-",) * 5]):
-            rows.append((*(first if index == 0 else ("",) * 4), *cells))
+        for index, cells in enumerate(deployed or [("-",) * 6]):
+            rows.append((*(first if index == 0 else ("",) * 5), *cells))
         notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
-    columns = ("candidate", "MACs", "params", "trained", "deployed", "accuracy", "predicted")
-    _table((*columns, "measured", "file"), rows)
+    columns = ("candidate", "MACs", "params", "trained", "best trial", "deployed")
+    _table((*columns, "accuracy", "predicted", "measured", "file", "peak memory"), rows)
     for note in notes:
         out.print(f"note: {note}")
     if document["lut"] is not None:
@@ -293,7 +299,12 @@ def draw_summary(document: Document) -> None:
         out.print(f"report: {document['report']}")
 
 
+def _best_trial(trained: Document) -> str:
+    return f"{trained['trial']}: {trained['optimizer']}, rate {trained['learning_rate']:.3g}"
+
+
 def _deployment_cells(deployment: Document) -> tuple[str, ...]:
+    memory = deployment["peak_memory_bytes"]
     predicted, measured = deployment["predicted_ms"], deployment["measured_ms"]
     return (
         f"{deployment['precision']} on {deployment['device']}",
@@ -301,4 +312,5 @@ def _deployment_cells(deployment: Document) -> tuple[str, ...]:
         "-" if predicted is None else format_ms(predicted),
         deployment["failure"] or format_ms(measured),
         format_bytes(deployment["file_bytes"]),
+        "-" if memory is None else format_bytes(memory),
     )
