@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from hot.config import Config
+from hot.files import validate
+from hot.training import HpoSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,6 +34,36 @@ def test_a_python_block_runs(code, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def keys(value):
+    """All keys of a document, with those they stand below; lists count as what they hold."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    return {(name, *rest) for name, inner in value.items() for rest in ((), *keys(inner))}
+
+
+def test_the_configuration_shows_every_key_and_the_defaults():
+    (text,) = blocks("yaml")
+    shown = yaml.safe_load(text)
+    config = validate(Config, shown, "README")
+    assert keys(shown) == keys(yaml.safe_load(config.text())) | {("folder",)}
+    least = {"space": {"name": "digits"}, "search": [{}]}
+    default = validate(Config, least, "least").model_dump(by_alias=True)
+    written = config.model_dump(by_alias=True)
+    assert shown["training"]["hpo"].keys() - {"trials", "workers"} < set(
+        HpoSettings.__dataclass_fields__
+    )
+    for section in ("device", "lut", "deployment", "seed", "quality"):
+        mine, theirs = default[section], written[section]
+        if not isinstance(mine, dict):
+            assert mine == theirs
+        else:
+            assert all(theirs[key] == value for key, value in mine.items() if value is not None)
+    for part in ("recipe", "hpo"):
+        assert default["training"][part] == written["training"][part]
 
 
 def test_the_commands_run_in_the_order_of_the_steps(tmp_path, monkeypatch):
