@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from hot.errors import TrainingError
@@ -24,6 +24,9 @@ from hot.training.evaluate import Normalise, evaluate_loss
 from hot.training.precision import autocast, choose_precision
 from hot.training.schedule import learning_rate, make_optimizer
 
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3
+
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, float], bool]
@@ -34,7 +37,7 @@ class State:
     """What changes while a network is trained."""
 
     module: nn.Module
-    ema: ModelEmaV3 | None
+    ema: "ModelEmaV3 | None"
     optimizer: torch.optim.Optimizer
     precision: str
     history: list[EpochRow]
@@ -82,6 +85,8 @@ def start(
     module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = None
     if recipe.ema_decay:
+        from timm.utils import ModelEmaV3  # here, because it takes seconds to import
+
         ema = ModelEmaV3(module, decay=recipe.ema_decay, use_warmup=True)
     return State(module, ema, make_optimizer(module, recipe), "", [], -1, {})
 

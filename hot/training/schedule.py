@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 
 import torch
-from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from hot.records import Recipe
@@ -12,7 +11,12 @@ from hot.records import Recipe
 
 def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser; biases and normalisation parameters do not decay."""
-    groups = param_groups_weight_decay(module, recipe.weight_decay)
+    flat = [p for p in module.parameters() if p.ndim <= 1]
+    rest = [p for p in module.parameters() if p.ndim > 1]
+    groups: list[dict[str, object]] = [
+        {"params": flat, "weight_decay": 0.0},
+        {"params": rest, "weight_decay": recipe.weight_decay},
+    ]
     return OPTIMIZERS[recipe.optimizer](groups, recipe)
 
 
