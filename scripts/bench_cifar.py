@@ -60,6 +60,16 @@ def decode(root: Path, target: Path) -> None:
         np.savez(file, **arrays)
 
 
+def find_data(folder: Path) -> Path:
+    """CIFAR-10 as arrays, decoded at the first use: in HOT_DATA, or beside `folder`."""
+    root = Path(os.environ.get("HOT_DATA") or Path.home() / ".cache" / "hot")
+    place = root if os.access(root, os.W_OK) else folder.resolve().parent
+    data = place / "cifar10_arrays.npz"
+    if not data.is_file():
+        decode(root, data)
+    return data
+
+
 def make_config(data: Path, options: argparse.Namespace) -> Config:
     """The run: most MACs at the baseline's latency and at 55 % of it, least latency at its MACs."""
     searches = [
@@ -154,12 +164,7 @@ def main() -> None:
     parser.add_argument("--top-k", type=int, default=4)
     parser.add_argument("--n-train", type=int, default=32000)
     options = parser.parse_args()
-    root = Path(os.environ.get("HOT_DATA") or Path.home() / ".cache" / "hot")
-    data = root / "cifar10_arrays.npz"
-    if not os.access(root, os.W_OK):
-        data = options.folder.resolve().parent / "cifar10_arrays.npz"
-    if not data.is_file():
-        decode(root, data)
+    data = find_data(options.folder)
     job: RunFolder = run(make_config(data, options), options.folder)
     findings = gather(job)
     rows = summarise(findings, measure(job, findings))
