@@ -282,6 +282,7 @@ def autosearch(
     if lut is not None:
         _refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
+        pipeline.tell_origin(table, wanted or pipeline.space_of(table))
     elif wanted is not None:
         check_searches(wanted, [section], quality)
         lut_section = _lut_section(precision, method, store, check_networks)

@@ -9,7 +9,7 @@ from hot.autosearch import Tables, autosearch, baseline
 from hot.config import Config, LutSection, SearchSection, TrainingSection
 from hot.deploy import deploy
 from hot.devices import Device, Settings, make_device
-from hot.errors import InputError, LutError
+from hot.errors import HotError, InputError, LutError
 from hot.lut import (
     LEAST_NETWORKS,
     LutStore,
@@ -263,6 +263,26 @@ def search_once(
         raise InputError(f"the space {space.key} has no file, so a run cannot keep it")
     text = f"# made by hot autosearch\nlut: {key_of(lut)}\n"
     return search(start(folder, space.spec, text), lut, [section], quality)
+
+
+def tell_origin(lut: Lut, space: Space) -> None:
+    """Warn where a measured LUT is not of this machine as it is now; nor are its predictions then.
+
+    A LUT of another machine serves a search for that machine, so it is no error here.
+    """
+    if lut.device.kind != MEASURES:
+        return
+    threads = lut.device.fingerprint.get("threads")
+    try:
+        here = make_device(lut.device.name, **({} if threads is None else {"threads": threads}))
+    except HotError as error:
+        log.warning("the LUT's device cannot be used here, so its drift is unknown: %s", error)
+        return
+    difference = lut.device.difference(here.describe())
+    if difference:
+        log.warning("the predictions are of another machine (LUT | here: %s)", difference)
+    else:
+        sentinel_drift(lut, space, here)
 
 
 def space_of(lut: Lut) -> Space:

@@ -28,6 +28,7 @@ from hot.records import (
     Budget,
     Candidate,
     Deployment,
+    DeviceInfo,
     LayerNoise,
     Lut,
     RunFolder,
@@ -179,7 +180,14 @@ def _make(job: _Job, folder: Path) -> Manifest:
         exported = export_onnx(network, space.stem_input, Path(scratch) / "fp32.onnx")
         few = images[:N_PARITY]
         check_parity(exported, wanted[:N_PARITY], run_artifact(exported, _one_by_one(few)))
-        artifact = quantize(exported, job.precision, samples, folder / MODEL, job.plan.method)
+        artifact = quantize(
+            exported,
+            job.precision,
+            samples,
+            folder / MODEL,
+            job.plan.method,
+            is_range_reduced=_saturates(job.device.describe()),
+        )
         if job.precision != "fp32":
             layers, weakest = layer_noise(exported, artifact, samples[:N_NOISE])
     got = run_artifact(artifact, _one_by_one(images))
@@ -219,6 +227,12 @@ def _make(job: _Job, folder: Path) -> Manifest:
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _saturates(device: DeviceInfo) -> bool:
+    """Whether products of two 8-bit numbers overflow there: x86 processors without VNNI."""
+    instructions = device.fingerprint.get("instructions", "")
+    return "avx2" in instructions and "vnni" not in instructions
 
 
 def _calibration_samples(job: _Job) -> list[np.ndarray]:

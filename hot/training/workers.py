@@ -84,7 +84,7 @@ def optimise(
     space = run.space()
     data = problem.load(data_source, space.stem_input, data_options)
     problem.check_head(space, data)
-    n_threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
+    n_threads = max(1, _count_cores() // n_workers)
     setup = Setup(space, data, task, run.path, n_threads, device)
     with _lock(run), open_storage(run.study_url) as storage:
         studies = {
@@ -355,3 +355,10 @@ def _lock(run: RunFolder) -> Iterator[None]:
                 f"another process is training in {run.path}; wait for it, or stop it first"
             ) from error
         yield
+
+
+def _count_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
