@@ -54,7 +54,9 @@ def reference():
 
 @pytest.fixture(scope="session")
 def tiny_lut(tiny, reference, tmp_path_factory):
-    return build_lut(tiny, reference, store=tmp_path_factory.mktemp("lut") / "luts.db")
+    return build_lut(
+        tiny, reference, method="in-context", store=tmp_path_factory.mktemp("lut") / "luts.db"
+    )
 
 
 def _as_postgres(*command):

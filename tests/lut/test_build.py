@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from hot.devices import Settings, make_device
 from hot.devices.description import description_files
 from hot.errors import DeviceError, LutError
 from hot.lut import METHODS, LutKey, LutStore, build_lut
-from hot.records import Measurement
+from hot.records import MEASURES, Measurement
 
 # A build of its own process on the analytic device, slowed so that a kill meets it at work.
 SLOW = """
@@ -30,7 +31,9 @@ class Slow:
         return self.device.measure_all(artifacts, settings)
 
 module._GROUP_MOST = 2
-build_lut(load_space(sys.argv[1]), Slow(make_device("reference")), store=sys.argv[2])
+build_lut(
+    load_space(sys.argv[1]), Slow(make_device("reference")), method="in-context", store=sys.argv[2]
+)
 """
 
 
@@ -80,20 +83,20 @@ def test_a_skip_costs_nothing(tiny_lut):
 
 def test_a_finished_lut_is_read_not_measured_again(tiny, reference, tmp_path):
     device = Recorder(reference)
-    first = build_lut(tiny, device, store=tmp_path / "luts.db")
+    first = build_lut(tiny, device, method="in-context", store=tmp_path / "luts.db")
     measured = device.measured
-    assert build_lut(tiny, device, store=tmp_path / "luts.db") == first
+    assert build_lut(tiny, device, method="in-context", store=tmp_path / "luts.db") == first
     assert device.measured == measured
-    build_lut(tiny, device, store=tmp_path / "luts.db", is_fresh=True)
+    build_lut(tiny, device, method="in-context", store=tmp_path / "luts.db", is_fresh=True)
     assert device.measured == 2 * measured
 
 
 def test_entries_taken_during_a_drift_are_measured_again(tiny, reference, tmp_path, monkeypatch):
     monkeypatch.setattr("hot.lut.build._GROUP_MOST", 2)
-    steady = build_lut(tiny, Recorder(reference), store=tmp_path / "steady.db")
+    steady = build_lut(tiny, Recorder(reference), method="in-context", store=tmp_path / "steady.db")
     # Calls alternate: sentinels, group, sentinels, group, ...; the clock is down for calls 5 to 8.
     drifting = Recorder(reference, lambda call: 1.5 if 5 <= call <= 8 else 1.0)
-    lut = build_lut(tiny, drifting, store=tmp_path / "drift.db")
+    lut = build_lut(tiny, drifting, method="in-context", store=tmp_path / "drift.db")
     for key, entry in lut.entries.items():
         assert entry.latency_ms == pytest.approx(steady.entries[key].latency_ms), key
     assert lut.sentinels == pytest.approx(steady.sentinels)
@@ -104,7 +107,7 @@ def test_a_device_that_never_holds_still_is_told_but_ends(
 ):
     monkeypatch.setattr("hot.lut.build._GROUP_MOST", 2)
     wild = Recorder(reference, lambda call: 1.0 + 0.5 * (call % 3))
-    lut = build_lut(tiny, wild, store=tmp_path / "luts.db")
+    lut = build_lut(tiny, wild, method="in-context", store=tmp_path / "luts.db")
     assert lut.table(tiny).fixed_ms > 0
     assert "kept moving" in caplog.text
 
@@ -120,9 +123,9 @@ def test_a_model_that_fails_at_first_is_tried_again(tiny, reference, tmp_path):
 
     device = Flaky(reference)
     with pytest.raises(LutError, match="the device is busy"):
-        build_lut(tiny, device, store=tmp_path / "luts.db")
+        build_lut(tiny, device, method="in-context", store=tmp_path / "luts.db")
     device.is_broken = False
-    assert build_lut(tiny, device, store=tmp_path / "luts.db").entries
+    assert build_lut(tiny, device, method="in-context", store=tmp_path / "luts.db").entries
 
 
 def test_a_space_too_large_for_the_device_is_refused_with_the_reason(tiny, tmp_path):
@@ -177,7 +180,7 @@ def test_a_build_killed_at_any_moment_goes_on_with_nothing_lost_or_doubled(
     assert 0 < counts[1] < counts[2] < len(tiny_lut.jobs)
     before = _results(path, key)
     device = Recorder(reference)
-    lut = build_lut(tiny, device, store=path)
+    lut = build_lut(tiny, device, method="in-context", store=path)
     after = _results(path, key)
     assert {k: after[k] for k in before} == before
     assert sorted(after) == sorted(tiny_lut.jobs)
@@ -202,3 +205,13 @@ def _wait_for_results(path, key, at_least, child):
         assert child.poll() is None, "the build ended before it could be killed"
         time.sleep(0.05)
     pytest.fail("the build did not get as far as it should")
+
+
+def test_the_default_method_follows_what_the_device_does(tiny, reference, tmp_path):
+    assert build_lut(tiny, reference, store=tmp_path / "luts.db").method == "isolated"
+
+    class Measuring(Recorder):
+        def describe(self):
+            return replace(self.device.describe(), kind=MEASURES)
+
+    assert build_lut(tiny, Measuring(reference), store=tmp_path / "l.db").method == "in-context"

@@ -112,7 +112,7 @@ def test_forgetting_removes_everything(store, tiny_lut):
 
 
 def test_a_whole_build_works_on_each_database(store, tiny, reference, tiny_lut):
-    built = build_lut(tiny, reference, store=store)
+    built = build_lut(tiny, reference, method="in-context", store=store)
     assert built.entries == tiny_lut.entries
 
 
