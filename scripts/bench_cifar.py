@@ -170,7 +170,8 @@ def main() -> None:
     rows = summarise(findings, measure(job, findings))
     document = {
         "what": "CIFAR-10 (JPEG copy), mobilenetv2_32, int8, picks against the baseline",
-        "command": "python scripts/bench_cifar.py",
+        "command": f"python scripts/bench_cifar.py --epochs {options.epochs} "
+        f"--n-train {options.n_train} --seeds {options.seeds} --top-k {options.top_k}",
         "epochs": options.epochs,
         "n_train": options.n_train,
         "provenance": to_document(job.load(Provenance, "provenance.json")),
