@@ -75,7 +75,29 @@ def cifar(document: dict[str, Any]) -> list[str]:
             f"{row['predicted_ms']:.3f} ms | {deployed['measured_ms']:.3f} ms | "
             f"{deployed['times_faster']:.2f} |"
         )
-    return lines
+    ratio = [r["deployed"]["int8"]["measured_ms"] / r["predicted_ms"] for r in document["rows"]]
+    return [
+        *lines,
+        "",
+        *(best_at(document["rows"], least) for least in (1.0, 1.8)),
+        f"Measured over predicted latency lies between {min(ratio):.2f} and {max(ratio):.2f}: this "
+        "LUT was built while other work ran on the machine (its sentinel networks said so when the "
+        "run began), so all latencies are predicted too high, those of the baseline most.",
+    ]
+
+
+def best_at(rows: list[dict[str, Any]], least: float) -> str:
+    """One sentence: the most accurate pick at least so many times faster than the baseline."""
+    base = rows[0]
+    able = [r for r in rows[1:] if r["deployed"]["int8"]["times_faster"] >= least]
+    if not able:
+        return f"No pick is measured at least {least:g} times as fast as the baseline."
+    best = max(able, key=lambda row: row["mean"])
+    return (
+        f"The most accurate pick at least {least:g} times as fast as the baseline is "
+        f"`{best['candidate']}`: {100 * (best['mean'] - base['mean']):+.1f} points of accuracy at "
+        f"{best['deployed']['int8']['times_faster']:.2f} times its speed."
+    )
 
 
 def quality(document: dict[str, Any]) -> list[str]:
