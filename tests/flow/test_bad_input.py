@@ -431,7 +431,7 @@ def test_a_full_disk_stops_every_stage_and_all_goes_on_when_there_is_room(capsys
 
 
 def test_a_training_interrupted_half_way_goes_on_by_the_same_command(capsys, run):
-    train = ["train", str(run), "--n-train", "100", "--epochs", "2"]
+    train = ["train", str(run), "--n-train", "100", "--epochs", "40"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from hot.cli import main; main()", *train],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
