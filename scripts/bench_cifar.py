@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/cifar"))
     parser.add_argument("--out", type=Path, default=Path("scripts/results/cifar.json"))
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--top-k", type=int, default=4)
     parser.add_argument("--n-train", type=int, default=32000)
     options = parser.parse_args()
