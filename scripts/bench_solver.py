@@ -168,7 +168,7 @@ def hard(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", help="write the figures to this JSON file")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--k", type=int, default=8)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one run")
     parser.add_argument("--skip-naive", action="store_true", help="ours only")
