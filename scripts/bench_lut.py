@@ -55,7 +55,7 @@ def main() -> None:
     if options.out:
         document = {
             "command": "python scripts/bench_lut.py --out scripts/results/lut.json",
-            "options": {k: str(v) for k, v in vars(options).items()},
+            "options": {k: v for k, v in vars(options).items() if not isinstance(v, Path)},
             "space": space.key,
             "device": asdict(device.describe()),
             "settings": asdict(settings),
