@@ -31,7 +31,8 @@ def quickstart(document: dict[str, Any]) -> list[str]:
     lines = [
         "### The quickstart",
         "",
-        f"`scripts/quickstart` took {document['seconds'] / 60:.1f} minutes after the downloads; "
+        f"`{document['command']}`: the main job of `scripts/quickstart` took "
+        f"{document['seconds'] / 60:.1f} minutes, packages already installed; "
         f"LUT check: {document['check']}. {where(document)}",
         "",
         "| candidate | MACs | parameters | deployed | accuracy | predicted | measured |",
