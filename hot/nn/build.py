@@ -1,5 +1,7 @@
 """Torch modules of blocks and architectures, built from the same layers that are counted."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -109,6 +111,20 @@ class Network(nn.Module):
         self.slots = nn.ModuleDict({name: nn.Sequential(*part) for name, part in blocks.items()})
         self.head = HeadModule(space.head, activation, dropout)
         initialise(self)
+
+    def part(self, name: str) -> nn.Module:
+        """The block called `<slot>.<layer>`, for example `b3.0`."""
+        slot, index = self._place(name)
+        return slot[index]
+
+    def set_part(self, name: str, block: nn.Module) -> None:
+        """Put another block, of the same input and output shape, in the place of `part(name)`."""
+        slot, index = self._place(name)
+        slot[index] = block
+
+    def _place(self, name: str) -> tuple[nn.Sequential, int]:
+        slot, index = name.rsplit(".", 1)
+        return cast(nn.Sequential, self.slots[slot]), int(index)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores of a batch of images."""

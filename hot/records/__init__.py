@@ -14,9 +14,12 @@ from hot.records.tables import (
     STEM,
     CheckResult,
     LatencyTable,
+    LeftOut,
     Lut,
     LutEntry,
+    PairTerm,
     QualityTable,
+    sum_pairs,
 )
 
 __all__ = [
@@ -35,10 +38,12 @@ __all__ = [
     "EpochRow",
     "LatencyTable",
     "LayerNoise",
+    "LeftOut",
     "Lut",
     "LutEntry",
     "Measurement",
     "NodeTime",
+    "PairTerm",
     "Prediction",
     "Provenance",
     "QualityTable",
@@ -54,5 +59,6 @@ __all__ = [
     "processor",
     "provenance",
     "save_record",
+    "sum_pairs",
     "to_document",
 ]

@@ -1,6 +1,7 @@
 """Look-up tables: measured entries, and the slot x choice tables the searcher reads."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hot.errors import LutError
@@ -48,6 +49,32 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class PairTerm:
+    """What two choices at two slots add to the sum of their own values when both are taken.
+
+    Attributes:
+        slot, other_slot: indices in the space, `slot < other_slot`.
+        choice, other_choice: indices of the choices at these slots.
+        value: in the unit of the table; positive adds, negative takes away.
+    """
+
+    slot: int
+    choice: int
+    other_slot: int
+    other_choice: int
+    value: float
+
+    def applies(self, indices: Sequence[int]) -> bool:
+        """Whether an architecture, given by its choice indices, takes both choices."""
+        return indices[self.slot] == self.choice and indices[self.other_slot] == self.other_choice
+
+
+def sum_pairs(pairs: Iterable[PairTerm], indices: Sequence[int]) -> float:
+    """The sum of the pair terms that an architecture, given by its choice indices, takes."""
+    return sum(pair.value for pair in pairs if pair.applies(indices))
+
+
+@dataclass(frozen=True)
 class LatencyTable:
     """Latency of every choice of every slot of a space on one device.
 
@@ -58,6 +85,7 @@ class LatencyTable:
         latency_ms: one row a slot, one value a choice, in the space's order.
         fixed_ms: stem, head and the constant cost of an inference.
         energy_mj, fixed_energy_mj: the same in mJ, or None where the device tells no energy.
+        pairs: corrections of the latency in ms for pairs of choices; none before a correction.
     """
 
     space: str
@@ -69,11 +97,13 @@ class LatencyTable:
     energy_mj: tuple[tuple[float, ...], ...] | None = None
     fixed_energy_mj: float | None = None
     check: CheckResult | None = None
+    pairs: tuple[PairTerm, ...] = ()
 
     def predict_ms(self, space: Space, architecture: Architecture) -> float:
         """Predicted latency of a whole architecture in ms."""
-        rows = zip(self.latency_ms, space.indices(architecture), strict=True)
-        return self.fixed_ms + sum(row[i] for row, i in rows)
+        indices = space.indices(architecture)
+        rows = zip(self.latency_ms, indices, strict=True)
+        return self.fixed_ms + sum(row[i] for row, i in rows) + sum_pairs(self.pairs, indices)
 
 
 @dataclass(frozen=True)
@@ -168,19 +198,41 @@ def _energy(entries: list[LutEntry]) -> float:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A choice that could not be scored: no search takes it."""
+
+    slot: str
+    choice: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class QualityTable:
     """A score of every choice of every slot; higher is better, a network's score is the sum.
 
     Attributes:
         scorer: what made it, for example `macs` or a file.
-        values: one row a slot, one value a choice, in the space's order.
+        values: one row a slot, one value a choice, in the space's order; None for a choice that
+            could not be scored, which `left_out` explains.
         fixed: the score of the parts outside the slots.
-        seconds, n_images: what making it cost.
+        seconds, n_images: what making it cost; images count once for every whole network's pass.
+        pairs: corrections for pairs of choices; none before a correction.
+        left_out: why scores are missing.
     """
 
     space: str
     scorer: str
-    values: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[float | None, ...], ...]
     fixed: float = 0.0
     seconds: float = 0.0
     n_images: int = 0
+    pairs: tuple[PairTerm, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    def predict(self, indices: Sequence[int]) -> float | None:
+        """The score of an architecture given by its choice indices; None where one has none."""
+        values = [row[i] for row, i in zip(self.values, indices, strict=True)]
+        if any(value is None for value in values):
+            return None
+        known = sum(value for value in values if value is not None)
+        return self.fixed + known + sum_pairs(self.pairs, indices)
