@@ -2,15 +2,21 @@
 
 from hot.nn.build import Network, build, build_block, build_head, example, initialise
 from hot.nn.fold import fold_norms
+from hot.nn.library import Library
 from hot.nn.seeded import seeded
+from hot.nn.tensors import copy_state, read_tensors, write_tensors
 
 __all__ = [
+    "Library",
     "Network",
     "build",
     "build_block",
     "build_head",
+    "copy_state",
     "example",
     "fold_norms",
     "initialise",
+    "read_tensors",
     "seeded",
+    "write_tensors",
 ]
