@@ -7,7 +7,7 @@ import numpy as np
 from hot.export import export_onnx, quantize
 from hot.lut.plan import Job, Work
 from hot.nn import build, build_block, build_head, seeded
-from hot.records import Artifact
+from hot.records import STEM, Artifact
 from hot.space import Space
 
 _N_CALIBRATION = 2  # latency does not depend on the values of the ranges
@@ -40,6 +40,8 @@ def _export(space: Space, job: Job, works: dict[str, Work], path: Path) -> Artif
     if job.architecture is not None:
         return export_onnx(build(space, job.architecture), space.stem_input, path)
     work = works[job.key]
+    if work.key == STEM and space.backbone is not None:  # what is left when the blocks are taken
+        return export_onnx(build(space, space.original), space.stem_input, path)
     if work.block is None:
         return export_onnx(build_head(space.head, space.rules), work.input, path)
     return export_onnx(build_block(work.block, space.rules), work.input, path)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hot.errors import LutError
 from hot.records import HEAD, STEM
-from hot.space import Architecture, Block, Counts, Shape, Space, count_block
+from hot.space import Architecture, Block, Counts, Foreign, Shape, Space, count_body
 
 _TRIES = 10_000
 
@@ -17,13 +17,14 @@ class Work:
 
     Attributes:
         key: the key of the LUT entry.
-        block: the block to build, or None for the head.
+        block: the block to build; None for the head, and for the stem of a backbone, which is all
+            that stands outside of the slots.
         input: the map that comes in.
         counts: analytic counts.
     """
 
     key: str
-    block: Block | None
+    block: Block | Foreign | None
     input: Shape
     counts: Counts
 
@@ -31,7 +32,7 @@ class Work:
     def is_empty(self) -> bool:
         """Whether nothing is computed (the operator `skip`), so that the cost is zero."""
         block = self.block
-        return block is not None and not (
+        return isinstance(block, Block) and not (
             block.convs or block.shortcut or block.has_final_activation or block.pool_stride > 1
         )
 
@@ -52,19 +53,32 @@ class Job:
 
 
 def unique_work(space: Space) -> dict[str, Work]:
-    """All work of the space by key: the stem, every choice at every layer once, the head."""
-    work = {
-        STEM: Work(STEM, space.stem, space.stem_input, count_block(space.stem, space.stem_input))
-    }
+    """All work of the space by key: the stem, every choice at every layer once, the head.
+
+    With a backbone, the stem is all that stands outside of the slots, and the head is empty.
+    """
+    work = {STEM: _stem(space)}
     for slot in space.slots:
         for choice in slot.choices:
             for layer in slot.layers:
                 key = choice.work_key(layer)
                 if key not in work:
                     block = choice.block(layer, space.rules)
-                    work[key] = Work(key, block, layer.input, count_block(block, layer.input))
-    work[HEAD] = Work(HEAD, None, space.head.input, space.head.counts)
+                    work[key] = Work(key, block, layer.input, count_body(block, layer.input))
+    work[HEAD] = _head(space)
     return work
+
+
+def _stem(space: Space) -> Work:
+    if space.backbone is not None:
+        return Work(STEM, None, space.stem_input, space.backbone.counts)
+    return Work(STEM, space.stem, space.stem_input, count_body(space.stem, space.stem_input))
+
+
+def _head(space: Space) -> Work:
+    if space.backbone is not None:
+        return Work(HEAD, Block(()), space.head.input, Counts())
+    return Work(HEAD, None, space.head.input, space.head.counts)
 
 
 def network_job(space: Space, architecture: Architecture) -> Job:
@@ -73,7 +87,9 @@ def network_job(space: Space, architecture: Architecture) -> Job:
     for slot, choice in zip(space.slots, architecture.choices, strict=True):
         for index, layer in enumerate(slot.layers):
             parts.append((f"{slot.name}.{index}", choice.work_key(layer)))
-    return Job(architecture.key, (*parts, (HEAD, HEAD)), architecture)
+    if space.backbone is None:
+        parts.append((HEAD, HEAD))
+    return Job(architecture.key, tuple(parts), architecture)
 
 
 def isolated_jobs(space: Space) -> list[Job]:

@@ -1,97 +1,12 @@
-"""Torch modules of blocks and architectures, built from the same layers that are counted."""
+"""Architectures as torch modules: of a space written down as YAML, or grafted onto a backbone."""
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from hot.space import Architecture, Block, Conv, Head, Rules, Shape, Space
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "hardswish": nn.Hardswish,
-}
-
-
-class Depthwise(nn.Conv2d):
-    """A depthwise convolution that stays in float32 under bfloat16 autocast on a CPU.
-
-    There its backward pass takes four to ten times as long in bfloat16 as in float32, while all
-    that stands around it is faster (torch 2.15, AVX512-BF16 and AMX).
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve, in float32 where autocast would slow it down."""
-        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch normalisation, and at option an activation."""
-
-    def __init__(self, conv: Conv, activation: str) -> None:
-        kind = Depthwise if conv.groups > 1 else nn.Conv2d
-        layers: list[nn.Module] = [
-            kind(
-                conv.in_channels,
-                conv.out_channels,
-                conv.kernel,
-                conv.stride,
-                padding=conv.kernel // 2,
-                groups=conv.groups,
-                bias=False,
-            ),
-            nn.BatchNorm2d(conv.out_channels),
-        ]
-        if conv.has_activation:
-            layers.append(ACTIVATIONS[activation]())
-        super().__init__(*layers)
-
-
-class BlockModule(nn.Module):
-    """A `Block`: (B, C, H, W) to (B, C', H', W')."""
-
-    def __init__(self, block: Block, activation: str) -> None:
-        super().__init__()
-        self.convs = nn.Sequential(*(ConvNorm(conv, activation) for conv in block.convs))
-        self.has_shortcut = block.shortcut is not None
-        self.shortcut = nn.Sequential(
-            *(ConvNorm(conv, activation) for conv in block.shortcut or ())
-        )
-        tail: list[nn.Module] = []
-        if block.has_final_activation:
-            tail.append(ACTIVATIONS[activation]())
-        if block.pool_stride > 1:
-            tail.append(nn.MaxPool2d(3, block.pool_stride, padding=1))
-        self.tail = nn.Sequential(*tail)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the main path, add the shortcut, then the tail."""
-        y = self.convs(x)
-        if self.has_shortcut:
-            y = y + self.shortcut(x)
-        out: Tensor = self.tail(y)
-        return out
-
-
-class HeadModule(nn.Module):
-    """A `Head`: (B, C, H, W) to class scores (B, n_classes)."""
-
-    def __init__(self, head: Head, activation: str, dropout: float) -> None:
-        super().__init__()
-        self.conv = ConvNorm(head.conv, activation) if head.conv else nn.Identity()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(head.n_features, head.n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool what the convolution gives and classify it."""
-        x = self.pool(self.conv(x)).flatten(1)
-        out: Tensor = self.linear(self.dropout(x))
-        return out
+from hot.nn.blocks import BlockModule, HeadModule, initialise, make_body
+from hot.nn.graft import Grafted
+from hot.space import Architecture, Space
 
 
 class Network(nn.Module):
@@ -106,11 +21,13 @@ class Network(nn.Module):
         activation = space.rules.activation
         blocks: dict[str, list[nn.Module]] = {}
         for slot, _, block in space.blocks(architecture):
-            blocks.setdefault(slot.name, []).append(BlockModule(block, activation))
+            blocks.setdefault(slot.name, []).append(make_body(block, space.rules))
         self.stem = BlockModule(space.stem, activation)
         self.slots = nn.ModuleDict({name: nn.Sequential(*part) for name, part in blocks.items()})
         self.head = HeadModule(space.head, activation, dropout)
-        initialise(self)
+        own = [part for row in blocks.values() for part in row if isinstance(part, BlockModule)]
+        for part in (self.stem, *own, self.head):
+            initialise(part)
 
     def part(self, name: str) -> nn.Module:
         """The block called `<slot>.<layer>`, for example `b3.0`."""
@@ -135,39 +52,24 @@ class Network(nn.Module):
         return out
 
 
-def build(space: Space, architecture: Architecture, dropout: float = 0.0) -> Network:
-    """The torch module of an architecture, freshly initialised from torch's global generator.
+def build(space: Space, architecture: Architecture, dropout: float = 0.0) -> Network | Grafted:
+    """The torch module of an architecture; `part` and `set_part` reach its replaceable blocks.
+
+    New blocks are freshly initialised from torch's global generator. With a backbone, all that was
+    not replaced has the backbone's weights, and state-dict keys outside of the parts are equal for
+    all architectures of the space.
+
+    Args:
+        dropout: rate before the classifier, in training.
 
     Raises:
         SpaceError: the architecture is no point of the space.
     """
+    if space.backbone is not None:
+        return Grafted(space, architecture, dropout)
     return Network(space, architecture, dropout)
 
 
-def build_block(block: Block, rules: Rules) -> BlockModule:
-    """The torch module of one block, freshly initialised."""
-    module = BlockModule(block, rules.activation)
-    initialise(module)
-    return module
-
-
-def build_head(head: Head, rules: Rules) -> HeadModule:
-    """The torch module of a head, freshly initialised."""
-    module = HeadModule(head, rules.activation, dropout=0.0)
-    initialise(module)
-    return module
-
-
-def initialise(module: nn.Module) -> None:
-    """He-initialise convolutions, N(0, 0.01) linear layers, as torchvision's MobileNetV2 does."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out")
-        elif isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, 0.0, 0.01)
-            nn.init.zeros_(part.bias)
-
-
-def example(shape: Shape, batch: int = 1) -> Tensor:
-    """A batch of standard normal noise, (batch, C, H, W) float32."""
-    return torch.randn(batch, *shape)
+def part_names(space: Space) -> list[str]:
+    """The names of all parts, `<slot>.<layer>`, in order of execution."""
+    return [f"{slot.name}.{index}" for slot in space.slots for index in range(len(slot.layers))]

@@ -59,7 +59,7 @@ class _SpaceModel(_Model):
     resolution: Positive
     n_classes: Annotated[int, Field(ge=2)]
     widths: Annotated[list[Annotated[float, Field(gt=0, le=16)]], Field(min_length=1)] = [1.0]
-    activation: Literal["relu", "relu6", "hardswish"] = "relu6"
+    activation: Literal["relu", "relu6", "hardswish", "silu", "gelu"] = "relu6"
     round_to: Positive = 8
     granularity: Literal["slot", "layer"] = "slot"
     stem: _Stem

@@ -11,6 +11,7 @@ import numpy as np
 
 from hot.errors import SpaceError
 from hot.space.counts import Counts, count_block, count_linear
+from hot.space.foreign import Backbone, Foreign, count_body
 from hot.space.operators import Choice, Layer, Rules, parse_choice
 from hot.space.shapes import Block, Conv, Shape
 from hot.space.spec import SpaceSpec
@@ -78,9 +79,11 @@ class Space:
     """A search space at one width, resolution, class count and granularity.
 
     Attributes:
-        stem: the fixed block before the slots, at `stem_input`.
-        head: the fixed part after them.
+        stem: the fixed block before the slots, at `stem_input`; empty with a backbone.
+        head: the fixed part after them; with a backbone it says only how many classes there are.
         spec: how this space was loaded; None for one made in Python.
+        backbone: the network that the slots are places of, where the space was made from one; all
+            that stands outside of the slots then counts as the stem.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Space:
     slots: tuple[Slot, ...]
     head: Head
     spec: SpaceSpec | None = field(default=None, compare=False)
+    backbone: Backbone | None = None
 
     @property
     def resolution(self) -> int:
@@ -113,6 +117,8 @@ class Space:
         """Stable name: what a LUT belongs to; two spaces with equal keys have equal slots."""
         slots = ";".join(f"{slot.layers}{slot.keys}" for slot in self.slots)
         text = f"{self.rules}{self.stem_input}{self.stem}{slots}{self.head}"
+        if self.backbone is not None:
+            text += self.backbone.digest
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return f"{self.name}-w{self.width:g}-r{self.resolution}-{self.granularity}-{digest}"
 
@@ -168,7 +174,7 @@ class Space:
         for choices in itertools.product(*(slot.choices for slot in self.slots)):
             yield Architecture(choices)
 
-    def blocks(self, architecture: Architecture) -> Iterator[tuple[Slot, Layer, Block]]:
+    def blocks(self, architecture: Architecture) -> Iterator[tuple[Slot, Layer, Block | Foreign]]:
         """Every block of the architecture in order, with its slot and its layer."""
         for slot, choice in zip(self.slots, architecture.choices, strict=True):
             for layer in slot.layers:
@@ -178,12 +184,14 @@ class Space:
         """Counts of a choice over all layers of its slot."""
         total = Counts()
         for layer in slot.layers:
-            total = total + count_block(choice.block(layer, self.rules), layer.input)
+            total = total + count_body(choice.block(layer, self.rules), layer.input)
         return total
 
     @property
     def fixed_counts(self) -> Counts:
-        """Counts of stem and head."""
+        """Counts of stem and head, or of the backbone outside the slots."""
+        if self.backbone is not None:
+            return self.backbone.counts
         return count_block(self.stem, self.stem_input) + self.head.counts
 
     def counts(self, architecture: Architecture) -> Counts:
