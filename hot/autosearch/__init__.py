@@ -2,6 +2,7 @@
 
 from hot.autosearch.answer import Answer, Solution
 from hot.autosearch.program import (
+    LeftOutChoice,
     Objective,
     PeakLimit,
     Program,
@@ -9,14 +10,17 @@ from hot.autosearch.program import (
     SumLimit,
     as_rows,
 )
-from hot.autosearch.search import OBJECTIVES, Tables, autosearch, baseline, build_program
+from hot.autosearch.search import OBJECTIVES, autosearch, baseline, build_program
 from hot.autosearch.solvers import SOLVERS, Solver
+from hot.autosearch.tables import Amounts, Tables
 from hot.autosearch.topk import explain_infeasible, solve
 
 __all__ = [
     "OBJECTIVES",
     "SOLVERS",
+    "Amounts",
     "Answer",
+    "LeftOutChoice",
     "Objective",
     "PeakLimit",
     "Program",

@@ -4,7 +4,8 @@ A node is a set of open choices for every slot. Its bound is the Lagrangian boun
 sharpened by a few Polyak steps on the multipliers, which start from those of its parent and aim
 below the target: the aim is to close the node, not to know its bound. What survives loses the
 choices that cannot reach the target or cannot fit, and is split over the choices of one slot. All
-of it is done on arrays of some hundred nodes, so that the interpreter costs little.
+of it is done on arrays of some hundred nodes, so that the interpreter costs little. Pair terms
+enter the bound of every node by `chain.py`.
 
 The target starts just below the relaxation's bound, where the core is small. A search that ends
 with k solutions at or above its target has proven them; one that ends with fewer lowers the target
@@ -25,11 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot.autosearch.answer import Found
+from hot.autosearch.chain import max_marginals
 from hot.autosearch.core import Core, Relaxation, cut_core, first_target, lower_target, relax
-from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced
+from hot.autosearch.reduce import BoolArray, FloatArray, IntArray, Reduced, sum_taken
 
 # Chosen by trials on 46 x 197 with 2 to 4 limits, independent and strongly correlated.
 _BATCH = 256
+_LINK_CELLS = 2_000_000  # places of links in a batch: 16 MB an array
 _STEPS = 8
 _NEAR = 0.5
 _THIN_OUT = frozenset({1, 2, 4})
@@ -122,12 +125,19 @@ class _Tree:
         self.core, self.ranking, self.target = core, ranking, target
         self.twins = reduced.twins
         self.n_nodes = 0
+        self.links, self.limits = reduced.links, np.arange(len(core.room))
         self.unit_load = core.load / core.unit[:, None, None]
+        # Limits without pairs need no pass of their own.
+        self.has_links = core.link_load.any(axis=(1, 2, 3))
+        self.unit_link = (
+            core.link_load[self.has_links] / core.unit[self.has_links, None, None, None]
+        )
+        self.batch = max(min(_BATCH, _LINK_CELLS // max(core.link_gain.size, 1)), 8)
         self.unit_room = core.room / core.unit
         self.slots = np.arange(reduced.n_slots)
-        most = reduced.load.max(axis=2, initial=0).sum(axis=1) + core.room
-        self.gain_noise = _NOISE * len(self.slots) * float(reduced.gain.max(axis=1).sum())
-        self.price_noise = _NOISE * len(self.slots) * most / core.unit
+        most, n_terms = reduced.most_load + core.room, len(self.slots) + 2 * len(self.links)
+        self.gain_noise = _NOISE * n_terms * reduced.most_gain
+        self.price_noise = _NOISE * n_terms * most / core.unit
         price = relaxation.multipliers * core.unit
         self.stack: list[_Nodes] = []
         if core.is_open.any(axis=1).all():
@@ -160,11 +170,11 @@ class _Tree:
         self.stack.append(_Nodes(packed, nodes.price, nodes.bound))
 
     def _pop(self) -> _Nodes:
-        """The last `_BATCH` nodes of the stack, unpacked."""
+        """The last `batch` nodes of the stack, unpacked."""
         parts, n = [], 0
-        while self.stack and n < _BATCH:
+        while self.stack and n < self.batch:
             chunk = self.stack.pop()
-            rest = len(chunk) - (_BATCH - n)
+            rest = len(chunk) - (self.batch - n)
             if rest > 0:
                 self.stack.append(chunk.take(slice(rest)))
                 chunk = chunk.take(slice(rest, None))
@@ -231,26 +241,52 @@ class _Tree:
 
     def _price(self, is_open: BoolArray, price: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(N,) bounds at these prices and (N, R) loads of the choices that reach them."""
+        priced = self._priced(is_open, price)
+        if len(self.links):
+            marginal, taken = max_marginals(priced, self.links, self._priced_links(price))
+            # Folded links leave float noise between slots: all are bounds, so the least is one.
+            top = marginal.max(axis=2).min(axis=1)
+        else:
+            taken = priced.argmax(axis=2)
+            top = np.take_along_axis(priced, taken[:, :, None], axis=2)[:, :, 0].sum(axis=1)
+        used = self._used(taken)
+        self._offer(taken[self._fits(used)])
+        return top + price @ self.unit_room, used
+
+    def _priced(self, is_open: BoolArray, price: FloatArray) -> FloatArray:
+        """(N, S, w) gain less priced load; -inf where closed."""
         n, (n_slots, width) = len(is_open), self.core.gain.shape
         flat_load = self.unit_load.reshape(len(self.unit_room), n_slots * width)
         priced = self.core.gain - (price @ flat_load).reshape(n, n_slots, width)
         priced[~is_open] = -np.inf
-        taken = priced.argmax(axis=2)
-        top = np.take_along_axis(priced, taken[:, :, None], axis=2)[:, :, 0].sum(axis=1)
+        return np.asarray(priced)
+
+    def _priced_links(self, price: FloatArray) -> FloatArray:
+        """(N, E, w, w), or (1, E, w, w) where no limit has pairs."""
+        if not len(self.unit_link):
+            return self.core.link_gain[None]
+        return self.core.link_gain - np.tensordot(price[:, self.has_links], self.unit_link, axes=1)
+
+    def _used(self, taken: IntArray) -> FloatArray:
+        """(N, R) the loads of the choices `taken` (N, S)."""
         used = self.core.load[:, self.slots, taken].sum(axis=2).T
-        self._offer(taken, (used <= self.core.room).all(axis=1))
-        return top + price @ self.unit_room, used
+        for r in self.limits[self.has_links]:
+            used[:, r] = sum_taken(self.core.load[r], self.links, self.core.link_load[r], taken)
+        return np.asarray(used)
 
     def _losses(self, nodes: _Nodes) -> FloatArray:
         """(N, S, w) what the bound falls by when a choice is taken; inf where it is closed."""
-        priced = self.core.gain - np.tensordot(nodes.price, self.unit_load, axes=1)
-        priced = np.where(nodes.is_open, priced, -np.inf)
+        priced = self._priced(nodes.is_open, nodes.price)
+        if len(self.links):
+            priced, _ = max_marginals(priced, self.links, self._priced_links(nodes.price))
         return np.asarray(priced.max(axis=2, keepdims=True) - priced)
 
-    def _offer(self, taken: IntArray, fits: BoolArray) -> None:
-        """Hand the solutions of `taken` (N, S) that fit to the ranking."""
-        taken = taken[fits]
-        gain = self.core.gain[self.slots, taken].sum(axis=1)
+    def _fits(self, used: FloatArray) -> BoolArray:
+        return np.asarray((used <= self.core.room).all(axis=1))
+
+    def _offer(self, taken: IntArray) -> None:
+        """Hand solutions, (N, S) and within all limits, to the ranking."""
+        gain = sum_taken(self.core.gain, self.links, self.core.link_gain, taken)
         last = self.ranking.last
         if last is not None:
             taken, gain = taken[gain >= last[0]], gain[gain >= last[0]]
@@ -269,25 +305,34 @@ class _Tree:
     def _filter(self, nodes: _Nodes, loss: FloatArray) -> tuple[_Nodes, FloatArray]:
         """Close choices that cannot reach the goal, cannot fit or break the order of twins."""
         slack = nodes.bound + self._noise(nodes.price) - self._goal()
-        is_open = loss <= slack[:, None, None]
-        for load, room in zip(self.core.load, self.core.room, strict=True):
-            cost = np.where(is_open, load, np.inf)
-            least = cost.min(axis=2)
-            left = room - least.sum(axis=1)  # -inf where a slot has no choice left
-            is_open &= (
-                cost - np.where(np.isinf(least), 0.0, least)[:, :, None] <= left[:, None, None]
-            )
+        is_open: BoolArray = np.asarray(loss <= slack[:, None, None])
+        for r, room in enumerate(self.core.room):
+            is_open &= np.asarray(self._least(is_open, r) <= room)
         for group in self.twins:
             self._order(is_open, group)
         count = is_open.sum(axis=2)
-        is_leaf = (count == 1).all(axis=1)
+        is_leaf: BoolArray = np.asarray((count == 1).all(axis=1))
         if is_leaf.any():
             taken = is_open[is_leaf].argmax(axis=2)
-            used = self.core.load[:, self.slots, taken].sum(axis=2).T
-            self._offer(taken, (used <= self.core.room).all(axis=1))
-        goes_on = (count > 0).all(axis=1) & ~is_leaf
+            self._offer(taken[self._fits(self._used(taken))])
+        goes_on: BoolArray = np.asarray((count > 0).all(axis=1)) & ~is_leaf
         nodes = _Nodes(is_open[goes_on], nodes.price[goes_on], nodes.bound[goes_on])
         return nodes, np.where(nodes.is_open, loss[goes_on], np.inf)
+
+    def _least(self, is_open: BoolArray, limit: int) -> FloatArray:
+        """(N, S, w) no solution with that choice loads the limit less; inf where there is none."""
+        cost = np.where(is_open, self.core.load[limit], np.inf)
+        if self.has_links[limit]:
+            lives = is_open.any(axis=2).all(axis=1)
+            least = np.full_like(cost, np.inf)
+            link = self.core.link_load[limit][None]
+            least[lives] = -max_marginals(-cost[lives], self.links, -link)[0]
+            return least
+        low = cost.min(axis=2)
+        rest = low.sum(axis=1)  # inf where a slot has no choice left
+        return np.asarray(
+            cost - np.where(np.isinf(low), 0.0, low)[:, :, None] + rest[:, None, None]
+        )
 
     def _order(self, is_open: BoolArray, group: tuple[int, ...]) -> None:
         """Leave equal slots only ascending choices: every other order is an equal solution."""

@@ -1,12 +1,12 @@
 """The multiple-choice 0-1 program of the paper: one choice a slot, limits on sums and on peaks.
 
-    best  sum_s objective[s][x_s]                         # eq. (1)
+    best  sum_s objective[s][x_s] + pairs                 # eq. (1)
     s.t.  one choice x_s for every slot s                 # eq. (2)
-          sum_s cost[s][x_s] + fixed <= limit             # eq. (3), (4): M_budget = M_max - M_head
+          sum_s cost[s][x_s] + pairs + fixed <= limit     # eq. (3), (4): M_budget = M_max - M_head
           max(max_s peak[s][x_s], fixed) <= limit         # removes choices, see `Program.removals`
 
 Eq. (2) of the paper reads `<= 1`, which lets a slot stay empty; a network needs every slot, so it
-is `= 1` here.
+is `= 1` here. Pairs, which the paper has none of, are terms [x_s == j and x_t == j'] * value.
 
 References:
     C. Ozcinar et al., Hardware-aware model optimization tool for embedded devices, 2022, eq. 1-4.
@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hot.errors import InputError
+from hot.records import PairTerm
 
 FloatArray = NDArray[np.float64]
 Rows = tuple[FloatArray, ...]
+Links = dict[tuple[int, int], NDArray[np.int64]]
 
 # Sums of non-integers are exact at twelve significant digits of the largest possible sum; integers
 # are exact as they are, as long as doubles (and so every solver) can hold their sums.
@@ -42,11 +44,12 @@ def as_rows(values: Sequence[Sequence[float] | FloatArray]) -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What is best: the sum over slots of the value of the choice taken, plus `fixed`.
+    """What is best: the sum over slots of the value of the choice taken, plus pairs and `fixed`.
 
     Attributes:
         values: one array a slot, one value a choice.
         is_maximised: whether more is better.
+        pairs: what two choices add when both are taken.
     """
 
     name: str
@@ -54,11 +57,12 @@ class Objective:
     is_maximised: bool = True
     fixed: float = 0.0
     unit: str = ""
+    pairs: tuple[PairTerm, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class SumLimit:
-    """A limit on a sum over slots plus `fixed` (stem and head): at most, or at least, `limit`.
+    """A limit on a sum over slots, pairs and `fixed` (stem and head): at most, or least, `limit`.
 
     Messages call it by its `label`, or its name where there is none.
     """
@@ -70,6 +74,7 @@ class SumLimit:
     fixed: float = 0.0
     unit: str = ""
     label: str = ""
+    pairs: tuple[PairTerm, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +103,36 @@ class Removal:
     allowed: float
 
 
+@dataclass(frozen=True)
+class LeftOutChoice:
+    """A choice that no solution may take, and why: a table could not tell what it is worth."""
+
+    slot: int
+    choice: int
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """Numbers as integers: `values[s][j] == round(values_of_the_user[s][j] * scale)`."""
+    """Numbers as integers: `values[s][j] == round(values_of_the_user[s][j] * scale)`.
+
+    Attributes:
+        links: by two slots, ascending, what each choice of one (row) adds with each of the other.
+    """
 
     values: tuple[NDArray[np.int64], ...]
     scale: float
+    links: Links = field(default_factory=dict)
 
     def total(self, choices: Sequence[int]) -> int:
-        """The exact sum over slots."""
-        return sum(int(row[j]) for row, j in zip(self.values, choices, strict=True))
+        """The exact sum over slots and pairs."""
+        alone = sum(int(row[j]) for row, j in zip(self.values, choices, strict=True))
+        return alone + sum(int(m[choices[s], choices[t]]) for (s, t), m in self.links.items())
+
+    def times(self, sign: int) -> "Scaled":
+        """The same numbers with their signs turned where `sign` is -1."""
+        links = {slots: sign * matrix for slots, matrix in self.links.items()}
+        return Scaled(tuple(sign * row for row in self.values), self.scale, links)
 
     def to_float(self, total: int) -> float:
         """An exact sum in the user's unit."""
@@ -125,19 +150,35 @@ class Scaled:
         return math.floor(exact + Fraction(noise + 1e-3))
 
 
-def to_integers(rows: Rows) -> Scaled:
-    """`rows` as integers at a power of ten (1 where all are integers), so that sums are exact.
+def to_integers(rows: Rows, pairs: Sequence[PairTerm] = ()) -> Scaled:
+    """`rows` and `pairs` as integers at one power of ten (1 where all are integers): exact sums.
 
     Two sums are equal, a tie, when they agree at this scale: about twelve significant digits of
     the largest possible sum.
     """
-    largest = max(float(np.abs(row).max()) for row in rows)
-    if largest * len(rows) < _EXACT and all(np.array_equal(row, np.rint(row)) for row in rows):
+    links = _link(rows, pairs)
+    parts = (*rows, *links.values())
+    largest = max(float(np.abs(part).max()) for part in parts)
+    if largest * len(parts) < _EXACT and all(np.array_equal(p, np.rint(p)) for p in parts):
         scale = 1.0
     else:
-        exponent = math.floor(_DIGITS - math.log10(largest) - math.log10(len(rows)))
+        exponent = math.floor(_DIGITS - math.log10(largest) - math.log10(len(parts)))
         scale = 10.0 ** min(exponent, 300)
-    return Scaled(tuple(np.rint(row * scale).astype(np.int64) for row in rows), scale)
+    return Scaled(
+        tuple(np.rint(row * scale).astype(np.int64) for row in rows),
+        scale,
+        {slots: np.rint(m * scale).astype(np.int64) for slots, m in links.items()},
+    )
+
+
+def _link(rows: Rows, pairs: Sequence[PairTerm]) -> dict[tuple[int, int], FloatArray]:
+    """The pair terms as one matrix for every two slots that have any; repeated terms add up."""
+    links: dict[tuple[int, int], FloatArray] = {}
+    for pair in pairs:
+        slots = (pair.slot, pair.other_slot)
+        shape = (len(rows[pair.slot]), len(rows[pair.other_slot]))
+        links.setdefault(slots, np.zeros(shape))[pair.choice, pair.other_choice] += pair.value
+    return links
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +188,12 @@ class Program:
     Attributes:
         sums, peaks: the limits; names are unique.
         slot_names, choice_names: for messages; numbered where not given.
+        left_out: choices that no solution may take; their numbers are never read, but finite.
 
     Raises:
-        InputError: no slot, an empty slot, or a number that is NaN or infinite; names slot,
-            choice and value.
-        ValueError: rows of different shapes or two limits of one name.
+        InputError: no slot, an empty slot, one of which every choice is left out, or a number that
+            is NaN or infinite; names slot, choice and value.
+        ValueError: rows of different shapes, pairs outside them, or two limits of one name.
     """
 
     objective: Objective
@@ -159,6 +201,7 @@ class Program:
     peaks: tuple[PeakLimit, ...] = ()
     slot_names: tuple[str, ...] = field(default=())
     choice_names: tuple[tuple[str, ...], ...] = field(default=())
+    left_out: tuple[LeftOutChoice, ...] = ()
 
     def __post_init__(self) -> None:
         rows = self.objective.values
@@ -180,6 +223,16 @@ class Program:
                 raise InputError(f"{slot!r} has no choices; give it at least one")
         for part in (self.objective, *self.limits):
             self._check_numbers(part, sizes)
+        self._check_pairs(self.objective, sizes)
+        for limit in self.sums:
+            self._check_pairs(limit, sizes)
+        for s, n_choices in enumerate(sizes):
+            reasons = {x.choice: x.reason for x in self.left_out if x.slot == s}
+            if len(reasons) == n_choices:
+                raise InputError(
+                    f"every choice of {self.slot_names[s]!r} was left out, the first because: "
+                    f"{reasons[min(reasons)]}; score at least one"
+                )
 
     def _check_numbers(self, part: Objective | Limit, sizes: list[int]) -> None:
         if [len(row) for row in part.values] != sizes:
@@ -199,6 +252,24 @@ class Program:
         for what, number in numbers:
             if not math.isfinite(number):
                 raise InputError(f"the {what} of {part.name} is {number}; give a finite number")
+
+    def _check_pairs(self, part: Objective | SumLimit, sizes: list[int]) -> None:
+        for pair in part.pairs:
+            is_inside = 0 <= pair.slot < pair.other_slot < len(sizes) and (
+                0 <= pair.choice < sizes[pair.slot]
+                and 0 <= pair.other_choice < sizes[pair.other_slot]
+            )
+            if not is_inside:
+                raise ValueError(f"{part.name!r} has a pair outside its slots and choices: {pair}")
+            if not math.isfinite(pair.value):
+                places = ((pair.slot, pair.choice), (pair.other_slot, pair.other_choice))
+                one, other = (
+                    f"{self.choice_names[s][j]!r} at {self.slot_names[s]!r}" for s, j in places
+                )
+                raise InputError(
+                    f"the {part.name} of {one} with {other} is {pair.value}, which is not a finite "
+                    "number; fit the correction again"
+                )
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -223,12 +294,12 @@ class Program:
     @cached_property
     def scaled_objective(self) -> Scaled:
         """The objective as integers."""
-        return to_integers(self.objective.values)
+        return to_integers(self.objective.values, self.objective.pairs)
 
     @cached_property
     def scaled_sums(self) -> tuple[Scaled, ...]:
         """The values of every sum limit as integers."""
-        return tuple(to_integers(limit.values) for limit in self.sums)
+        return tuple(to_integers(limit.values, limit.pairs) for limit in self.sums)
 
     @cached_property
     def removals(self) -> tuple[Removal, ...]:
@@ -241,10 +312,11 @@ class Program:
         )
 
     def allowed(self) -> list[NDArray[np.bool_]]:
-        """For every slot, which choices no peak limit forbids."""
+        """For every slot, which choices no peak limit forbids and no table left out."""
         masks = [np.ones(len(row), dtype=np.bool_) for row in self.objective.values]
-        for removal in self.removals:
-            masks[removal.slot][removal.choice] = False
+        closed = [(r.slot, r.choice) for r in self.removals]
+        for slot, choice in closed + [(x.slot, x.choice) for x in self.left_out]:
+            masks[slot][choice] = False
         return masks
 
     def value(self, choices: Sequence[int]) -> float:
@@ -262,7 +334,9 @@ class Program:
         return max(peak.fixed, *(float(row[j]) for row, j in rows))
 
     def is_feasible(self, choices: Sequence[int]) -> bool:
-        """Whether `choices` are within all limits, exactly at the integer scale."""
+        """Whether `choices` are within all limits, exactly at the integer scale; none left out."""
+        if any(choices[x.slot] == x.choice for x in self.left_out):
+            return False
         return all(load <= room for load, room in self._loads(choices)) and all(
             self.amount(peak.name, choices) <= peak.limit for peak in self.peaks
         )

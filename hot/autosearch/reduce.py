@@ -4,17 +4,20 @@ A look-up table may hold equal choices, and a network may hold equal slots; ever
 comes in many versions of one value. A search meets only the canonical version, the
 lexicographically smallest, and `expand` makes the others. This is exact for the k best: a solution
 among the k best, best first and ties by choice indices, has its canonical version before it, so
-that version is among the k best canonical ones.
+that version is among the k best canonical ones. Choices with pair terms are equal only where their
+terms are, and slots with pair terms are never taken for equal.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hot.autosearch.program import Program
+from hot.autosearch.program import Program, Scaled
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -26,7 +29,8 @@ class Reduced:
     """Maximise the sum of gains; the sum of loads stays within `room`; one class a slot.
 
     Gains and loads are integers >= 0 held exactly in float64 (their sums stay below 2**53); a slot
-    with fewer classes than the widest is padded.
+    with fewer classes than the widest is padded. Links are what the classes of two slots add
+    together, as matrices over both.
 
     Attributes:
         gain: (S, W) per slot and class.
@@ -37,6 +41,9 @@ class Reduced:
         twins: groups of slots with equal classes, each ascending.
         offset, step: objective at the integer scale = offset + step * gain.
         is_feasible: False where no choice of some slot fits by itself.
+        links: (E, 2) the slots of every link, ascending.
+        link_gain: (E, W, W).
+        link_load: (R, E, W, W).
     """
 
     gain: FloatArray
@@ -48,20 +55,35 @@ class Reduced:
     offset: int
     step: int
     is_feasible: bool
+    links: IntArray
+    link_gain: FloatArray
+    link_load: FloatArray
 
     @property
     def n_slots(self) -> int:
         """Number of slots."""
         return len(self.members)
 
+    @cached_property
+    def most_gain(self) -> float:
+        """No solution gains more, whatever the limits."""
+        return float(self.gain.max(axis=1).sum() + self.link_gain.max(axis=(1, 2)).sum())
+
+    @cached_property
+    def most_load(self) -> FloatArray:
+        """(R,) no solution loads more."""
+        alone = self.load.max(axis=2, initial=0).sum(axis=1)
+        return np.asarray(alone + self.link_load.max(axis=(2, 3), initial=0).sum(axis=1))
+
     def gain_of(self, classes: Sequence[int]) -> int:
         """The exact gain of one class a slot."""
-        return int(self.gain[np.arange(self.n_slots), list(classes)].sum())
+        return int(sum_taken(self.gain, self.links, self.link_gain, np.array(classes)))
 
     def fits(self, classes: Sequence[int]) -> bool:
         """Whether the classes stay within all room, exactly."""
-        used = self.load[:, np.arange(self.n_slots), list(classes)].sum(axis=1)
-        return bool((used <= self.room).all())
+        loads = zip(self.load, self.link_load, self.room, strict=True)
+        taken = np.array(classes)
+        return all(sum_taken(load, self.links, m, taken) <= room for load, m, room in loads)
 
     def expand(self, classes: Sequence[int]) -> Iterator[tuple[int, ...]]:
         """All solutions that `classes` stand for, in lexicographic order of choice indices."""
@@ -104,88 +126,139 @@ class Reduced:
         return [(-loss, choices) for loss, choices in sorted(found)[:k]]
 
 
+def sum_taken(
+    values: FloatArray, links: IntArray, link_values: FloatArray, taken: IntArray
+) -> FloatArray:
+    """(...) the sums of (S, w) values and (E, w, w) links over the places `taken`, (..., S)."""
+    total = values[np.arange(len(values)), taken].sum(axis=-1)
+    for (one, other), matrix in zip(links.tolist(), link_values, strict=True):
+        total = total + matrix[taken[..., one], taken[..., other]]
+    return np.asarray(total)
+
+
 def reduce_program(program: Program) -> Reduced:
     """`program` in integers, without forbidden and without repeated choices."""
-    rows, rooms = _integer_rows(program)
-    offset = 0
+    parts, rooms = _integer_parts(program)
     allowed = program.allowed()
     is_feasible = all(mask.any() for mask in allowed) and all(
         peak.fixed <= peak.limit for peak in program.peaks
     )
     if not is_feasible:  # keep the shapes legal; nothing will be searched
         allowed = [np.ones_like(mask) for mask in allowed]
-    classes = [
-        _merge([row[s] for row in rows], np.flatnonzero(mask)) for s, mask in enumerate(allowed)
-    ]
-    width = max(len(members) for _, members in classes)
-    table = np.zeros((len(rows), program.n_slots, width))
-    is_open = np.zeros((program.n_slots, width), dtype=np.bool_)
-    for s, (values, members) in enumerate(classes):
-        low = values.min(axis=1, keepdims=True)
-        table[:, s, : len(members)] = values - low
-        is_open[s, : len(members)] = True
-        offset += int(low[0, 0])
-        rooms = [room - int(x) for room, x in zip(rooms, low[1:, 0], strict=True)]
-    gain, step = _divide(table[0])
-    load, room = _normalise(table[1:], rooms)
+    members = [_merge(parts, s, np.flatnonzero(mask)) for s, mask in enumerate(allowed)]
+    shape = (program.n_slots, max(map(len, members)))
+    is_open = np.zeros(shape, dtype=np.bool_)
+    for s, classes in enumerate(members):
+        is_open[s, : len(classes)] = True
+    links = np.array(sorted({slots for part in parts for slots in part.links}), dtype=np.int64)
+    links = links.reshape(-1, 2)
+    tables = [_tabulate(part, members, links, shape) for part in parts]
+    left = [room - low for room, (_, _, low) in zip(rooms, tables[1:], strict=True)]
+    gain, link_gain, step = _divide(*tables[0][:2])
+    load, link_load, room = _normalise([table[:2] for table in tables[1:]], left, gain, link_gain)
+    linked = frozenset(links.ravel().tolist())
     return Reduced(
         gain,
         load,
         room,
         is_open,
-        tuple(members for _, members in classes),
-        _find_twins(np.concatenate([gain[None], load]), is_open),
-        offset,
+        tuple(members),
+        _find_twins(np.concatenate([gain[None], load]), is_open, linked),
+        tables[0][2],
         step,
         is_feasible and bool((room >= 0).all()),
+        links,
+        link_gain,
+        link_load,
     )
 
 
-def _integer_rows(program: Program) -> tuple[list[tuple[IntArray, ...]], list[int]]:
-    """Rows to maximise (first) and to keep small (the others), and the rooms of the others."""
+def _integer_parts(program: Program) -> tuple[list[Scaled], list[int]]:
+    """What to maximise (first) and to keep small (the others), and the rooms of the others."""
     sign = 1 if program.objective.is_maximised else -1
-    rows = [tuple(sign * row for row in program.scaled_objective.values)]
-    rooms = []
+    parts, rooms = [program.scaled_objective.times(sign)], []
     for limit, scaled in zip(program.sums, program.scaled_sums, strict=True):
         turn = -1 if limit.is_floor else 1
-        rows.append(tuple(turn * row for row in scaled.values))
+        parts.append(scaled.times(turn))
         rooms.append(scaled.room(turn * limit.limit, turn * limit.fixed))
-    return rows, rooms
+    return parts, rooms
 
 
 def _merge(
-    values: list[IntArray], allowed: NDArray[np.intp]
-) -> tuple[IntArray, tuple[tuple[int, ...], ...]]:
-    """Distinct columns of one slot, (rows, classes), and the choices that have each."""
-    columns: dict[tuple[int, ...], list[int]] = {}
+    parts: Sequence[Scaled], slot: int, allowed: NDArray[np.intp]
+) -> tuple[tuple[int, ...], ...]:
+    """The choices of every class of a slot: what differs in no value and no pair term."""
+    rows = [part.values[slot][None] for part in parts]
+    for part in parts:
+        for (one, other), matrix in part.links.items():
+            if slot in (one, other):
+                terms = matrix.T if slot == one else matrix
+                rows.append(terms[terms.any(axis=1)])
+    table = np.concatenate(rows).T
+    classes: dict[bytes, list[int]] = {}
     for choice in allowed.tolist():
-        columns.setdefault(tuple(int(row[choice]) for row in values), []).append(choice)
-    table = np.array(list(columns), dtype=np.int64).T
-    return table, tuple(tuple(members) for members in columns.values())
+        classes.setdefault(table[choice].tobytes(), []).append(choice)
+    return tuple(tuple(choices) for choices in classes.values())
 
 
-def _divide(row: FloatArray) -> tuple[FloatArray, int]:
-    """The row divided by its greatest common divisor: a coarser grid gives sharper bounds."""
-    divisor = max(int(np.gcd.reduce(row.astype(np.int64), axis=None)), 1)
-    return row // divisor, divisor
+def _tabulate(
+    part: Scaled,
+    members: Sequence[tuple[tuple[int, ...], ...]],
+    links: IntArray,
+    shape: tuple[int, int],
+) -> tuple[FloatArray, FloatArray, int]:
+    """Values (S, W) and links (E, W, W) of the classes from zero up, and what that took away."""
+    values, matrices = np.zeros(shape), np.zeros((len(links), shape[1], shape[1]))
+    first = [[choices[0] for choices in classes] for classes in members]
+    low = 0
+    for row, integers, taken in zip(values, part.values, first, strict=True):
+        here = integers[taken]
+        low += int(here.min())
+        row[: len(taken)] = here - here.min()
+    for matrix, (one, other) in zip(matrices, links.tolist(), strict=True):
+        if (one, other) in part.links:
+            terms = part.links[one, other][np.ix_(first[one], first[other])]
+            low += int(terms.min())
+            matrix[: len(first[one]), : len(first[other])] = terms - terms.min()
+    return values, matrices, low
 
 
-def _normalise(loads: FloatArray, rooms: list[int]) -> tuple[FloatArray, FloatArray]:
+def _divide(values: FloatArray, links: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """Both divided by their greatest common divisor: a coarser grid gives sharper bounds."""
+    divisors = [int(np.gcd.reduce(x.astype(np.int64), axis=None)) for x in (values, links)]
+    divisor = max(math.gcd(*divisors), 1)
+    return values // divisor, links // divisor, divisor
+
+
+def _normalise(
+    tables: Sequence[tuple[FloatArray, FloatArray]],
+    rooms: Sequence[int],
+    gain: FloatArray,
+    link_gain: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Loads divided by their common divisors, without limits that cannot bind."""
-    kept, room_left = [], []
-    for load, room in zip(loads, rooms, strict=True):
-        if room >= load.max(axis=1).sum():
+    loads, links, left = [], [], []
+    for (load, link), room in zip(tables, rooms, strict=True):
+        if room >= load.max(axis=1).sum() + link.max(axis=(1, 2), initial=0).sum():
             continue
-        smaller, divisor = _divide(load)
-        kept.append(smaller)
-        room_left.append(float(max(room // divisor, -1)))
-    shape = (len(kept), *loads.shape[1:])
-    return np.array(kept).reshape(shape), np.array(room_left)
+        smaller, smaller_link, divisor = _divide(load, link)
+        loads.append(smaller)
+        links.append(smaller_link)
+        left.append(float(max(room // divisor, -1)))
+    n = len(loads)
+    return (
+        np.array(loads).reshape(n, *gain.shape),
+        np.array(links).reshape(n, *link_gain.shape),
+        np.array(left),
+    )
 
 
-def _find_twins(table: FloatArray, is_open: BoolArray) -> tuple[tuple[int, ...], ...]:
+def _find_twins(
+    table: FloatArray, is_open: BoolArray, linked: frozenset[int]
+) -> tuple[tuple[int, ...], ...]:
     groups: dict[bytes, list[int]] = {}
     for slot in range(table.shape[1]):
-        key = table[:, slot].tobytes() + is_open[slot].tobytes()
-        groups.setdefault(key, []).append(slot)
+        if slot not in linked:
+            key = table[:, slot].tobytes() + is_open[slot].tobytes()
+            groups.setdefault(key, []).append(slot)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)

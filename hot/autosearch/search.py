@@ -1,30 +1,29 @@
 """AutoSearch: from a space, its tables and a budget to the k best architectures."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from hot.autosearch.answer import Answer, Solution
-from hot.autosearch.program import Objective, PeakLimit, Program, SumLimit, as_rows
-from hot.autosearch.topk import solve
-from hot.errors import InputError, LutError, unknown_name
-from hot.records import (
-    RESOURCE_LABELS,
-    Budget,
-    Candidate,
-    LatencyTable,
-    Prediction,
-    QualityTable,
+from hot.autosearch.program import (
+    LeftOutChoice,
+    Objective,
+    PeakLimit,
+    Program,
+    Rows,
+    SumLimit,
+    as_rows,
 )
-from hot.space import PRECISIONS, Architecture, Counts, Space
+from hot.autosearch.tables import Amounts, Tables
+from hot.autosearch.topk import solve
+from hot.errors import InputError, unknown_name
+from hot.records import RESOURCE_LABELS, Budget, Candidate, LatencyTable, QualityTable
+from hot.space import Space
 
 log = logging.getLogger(__name__)
 
 # A pick below this share of the baseline's parameters carries a warning: a score that only counts
 # MACs is met by networks of a tenth of the parameters.
 _FEW_PARAMS = 0.5
-
-Table = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -42,104 +41,6 @@ OBJECTIVES: dict[str, Aim] = {
 }
 
 
-@dataclass(frozen=True)
-class Tables:
-    """What is known of the choices of a space.
-
-    Attributes:
-        latency: latency and energy of every choice; None where no budget and no objective asks.
-        quality: the score of every choice; None takes MACs, as the paper does.
-        precision: of weights and activations, for their bytes.
-    """
-
-    space: Space
-    latency: LatencyTable | None = None
-    quality: QualityTable | None = None
-    precision: str = "fp32"
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(unknown_name("precision", self.precision, PRECISIONS))
-        for table, what in ((self.latency, "LUT"), (self.quality, "quality table")):
-            if table is not None and table.space != self.space.key:
-                raise LutError(
-                    f"the {what} was made for the space {table.space!r}, not for "
-                    f"{self.space.key!r}; choose the matching one or make it again"
-                )
-
-    def rows(self, resource: str) -> tuple[Table, float]:
-        """The values of a resource by slot and choice, and that of stem and head.
-
-        Raises:
-            InputError: the tables do not tell this resource.
-        """
-        return _RESOURCES[resource](self)
-
-    def predict(self, architecture: Architecture) -> Prediction:
-        """What the tables say of an architecture."""
-        counts = self.space.counts(architecture)
-        indices = self.space.indices(architecture)
-
-        def total(resource: str) -> float:
-            rows, fixed = self.rows(resource)
-            return fixed + sum(row[i] for row, i in zip(rows, indices, strict=True))
-
-        has_energy = self.latency is not None and self.latency.energy_mj is not None
-        return Prediction(
-            latency_ms=total("latency_ms") if self.latency is not None else None,
-            energy_mj=total("energy_mj") if has_energy else None,
-            macs=counts.macs,
-            params=counts.params,
-            weight_bytes=counts.weight_bytes(self.precision),
-            activation_bytes=counts.activation_bytes(self.precision),
-            quality=total("quality"),
-        )
-
-
-def _count_rows(tables: Tables, read: Callable[[Counts], int]) -> tuple[Table, float]:
-    space = tables.space
-    rows = tuple(
-        tuple(float(read(space.count_choice(slot, choice))) for choice in slot.choices)
-        for slot in space.slots
-    )
-    return rows, float(read(space.fixed_counts))
-
-
-def _latency_rows(tables: Tables) -> tuple[Table, float]:
-    if tables.latency is None:
-        raise InputError("latency needs a LUT; give --lut, or make one with hot build-lut")
-    return tables.latency.latency_ms, tables.latency.fixed_ms
-
-
-def _energy_rows(tables: Tables) -> tuple[Table, float]:
-    table = tables.latency
-    if table is None or table.energy_mj is None or table.fixed_energy_mj is None:
-        device = "no LUT was given" if table is None else f"{table.device.name!r} tells none"
-        raise InputError(
-            f"energy needs a LUT with energies, but {device}; "
-            "use a device whose description gives its power"
-        )
-    return table.energy_mj, table.fixed_energy_mj
-
-
-def _quality_rows(tables: Tables) -> tuple[Table, float]:
-    if tables.quality is None:
-        return _count_rows(tables, lambda counts: counts.macs)
-    return tables.quality.values, tables.quality.fixed
-
-
-_RESOURCES: dict[str, Callable[[Tables], tuple[Table, float]]] = {
-    "latency_ms": _latency_rows,
-    "energy_mj": _energy_rows,
-    "quality": _quality_rows,
-    "macs": lambda tables: _count_rows(tables, lambda counts: counts.macs),
-    "weight_bytes": lambda tables: _count_rows(
-        tables, lambda counts: counts.weight_bytes(tables.precision)
-    ),
-    "activation_bytes": lambda tables: _count_rows(
-        tables, lambda counts: counts.activation_bytes(tables.precision)
-    ),
-}
 _UNITS = {
     "latency_ms": "ms",
     "energy_mj": "mJ",
@@ -158,34 +59,69 @@ def build_program(
 ) -> Program:
     """The 0-1 program of a search (eq. 1-4); M_budget = M_max - M_head for every sum.
 
+    A choice that the quality table could not score is left out, whatever the objective.
+
     Raises:
-        InputError: unknown objective, a resource the tables do not tell, or a NaN in a table.
+        InputError: unknown objective, a resource the tables do not tell, a NaN in a table, or a
+            slot that has no scored choice.
     """
     if objective not in OBJECTIVES:
         raise InputError(unknown_name("objective", objective, OBJECTIVES))
     aim = OBJECTIVES[objective]
-    rows, fixed = tables.rows(aim.resource)
-    goal = Objective(aim.resource, as_rows(rows), aim.is_maximised, fixed)
+    goal = tables.amounts(aim.resource)
     sums, peaks = [], []
     for resource in (item.name for item in fields(budget)):
         limit = getattr(budget, resource)
         if limit is None:
             continue
-        rows, fixed = tables.rows(resource)
-        unit, label = _UNITS[resource], RESOURCE_LABELS[resource]
         if resource in _PEAKS:
-            peaks.append(PeakLimit(resource, as_rows(rows), limit, fixed, unit, label))
+            peaks.append(_limit_peak(tables, resource, limit))
         else:
-            sums.append(SumLimit(resource, as_rows(rows), limit, False, fixed, unit, label))
+            sums.append(limit_sum(tables, resource, limit))
     if min_quality is not None:
-        rows, fixed = tables.rows("quality")
-        sums.append(SumLimit("quality", as_rows(rows), min_quality, True, fixed))
+        sums.append(limit_sum(tables, "quality", min_quality, is_floor=True))
     return Program(
-        goal,
+        Objective(aim.resource, _as_rows(goal), aim.is_maximised, goal.fixed, "", goal.pairs),
         tuple(sums),
         tuple(peaks),
         tuple(slot.name for slot in tables.space.slots),
         tuple(slot.keys for slot in tables.space.slots),
+        _left_out(tables),
+    )
+
+
+def limit_sum(tables: Tables, resource: str, limit: float, *, is_floor: bool = False) -> SumLimit:
+    """The limit on a resource of a whole network that adds up over its slots."""
+    amounts = tables.amounts(resource)
+    unit, label = _UNITS.get(resource, ""), RESOURCE_LABELS.get(resource, "")
+    rows, fixed = _as_rows(amounts), amounts.fixed
+    return SumLimit(resource, rows, limit, is_floor, fixed, unit, label, amounts.pairs)
+
+
+def _limit_peak(tables: Tables, resource: str, limit: float) -> PeakLimit:
+    amounts = tables.amounts(resource)
+    unit, label = _UNITS[resource], RESOURCE_LABELS[resource]
+    return PeakLimit(resource, _as_rows(amounts), limit, amounts.fixed, unit, label)
+
+
+def _as_rows(amounts: Amounts) -> Rows:
+    """The values as arrays; a left-out choice holds its slot's least, which nothing reads."""
+    rows = []
+    for row in amounts.values:
+        least = min((value for value in row if value is not None), default=0.0)
+        rows.append([least if value is None else value for value in row])
+    return as_rows(rows)
+
+
+def _left_out(tables: Tables) -> tuple[LeftOutChoice, ...]:
+    if tables.quality is None:
+        return ()
+    reasons = {(x.slot, x.choice): x.reason for x in tables.quality.left_out}
+    return tuple(
+        LeftOutChoice(s, j, reasons.get((slot.name, key), "it has no score"))
+        for s, (slot, row) in enumerate(zip(tables.space.slots, tables.quality.values, strict=True))
+        for j, (key, value) in enumerate(zip(slot.keys, row, strict=True))
+        if value is None
     )
 
 
@@ -201,14 +137,21 @@ def autosearch(
     solver: str = "exact",
     time_limit_s: float | None = None,
     precision: str | None = None,
+    min_distance: int = 1,
 ) -> list[Candidate]:
     """The k best architectures of `space` within `budget`, distinct, best first, each proven.
+
+    Pair terms of the tables enter objective and limits; a choice that the quality table could not
+    score is never picked.
 
     Args:
         objective: a name in `OBJECTIVES`.
         quality: score to maximise or to keep; None takes MACs, as the paper does.
         min_quality: least quality of a whole network, its fixed part included.
         precision: of weights and activations; None takes the LUT's, or fp32 without one.
+        min_distance: slots, at least, in which every two picks differ. Above 1 the picks are the
+            greedy sequence: each is proven the best of the architectures that differ in so many
+            slots from every pick before it; fewer than k where none is left.
 
     Raises:
         InfeasibleError: nothing fits; names the binding budgets and the nearest feasible values.
@@ -222,10 +165,10 @@ def autosearch(
         space, latency, quality, precision or (latency.precision if latency else "fp32")
     )
     program = build_program(tables, budget, objective, min_quality)
-    answer = solve(program, k, solver, time_limit_s)
+    answer = solve(program, k, solver, time_limit_s, min_distance)
     if not answer.solutions:
         raise InputError(f"nothing was found within {time_limit_s} s; raise the time limit")
-    _report(program, answer, k)
+    _report(program, answer, k, min_distance)
     return [
         _candidate(tables, objective, rank, solution)
         for rank, solution in enumerate(answer.solutions, start=1)
@@ -235,11 +178,16 @@ def autosearch(
 def baseline(tables: Tables, objective: str = "accuracy") -> Candidate:
     """The space's original network as a candidate of rank 0, with its predictions.
 
-    Its `value` is the objective's; nothing is proven of it.
+    Its `value` is the objective's, None where one of its choices could not be scored; nothing is
+    proven of it.
     """
-    rows, fixed = tables.rows(OBJECTIVES[objective].resource)
-    indices = tables.space.indices(tables.space.original)
-    value = fixed + sum(row[i] for row, i in zip(rows, indices, strict=True))
+    amounts = tables.amounts(OBJECTIVES[objective].resource)
+    value = amounts.total(tables.space.indices(tables.space.original))
+    unscored = [x for x in _left_out(tables) if _is_original(tables.space, x)]
+    notes = [
+        f"its choice at {tables.space.slots[x.slot].name!r} was left out: {x.reason}"
+        for x in unscored
+    ]
     return Candidate(
         name="baseline",
         space=tables.space.key,
@@ -250,13 +198,27 @@ def baseline(tables: Tables, objective: str = "accuracy") -> Candidate:
         bound=value,
         is_proven=False,
         predicted=tables.predict(tables.space.original),
+        notes=tuple(notes),
     )
 
 
-def _report(program: Program, answer: Answer, k: int) -> None:
+def _is_original(space: Space, left_out: LeftOutChoice) -> bool:
+    return space.indices(space.original)[left_out.slot] == left_out.choice
+
+
+def _report(program: Program, answer: Answer, k: int, min_distance: int) -> None:
     if program.removals:
         log.info("%d choices exceed a peak budget and were left out", len(program.removals))
-    if answer.is_complete and len(answer.solutions) < k:
+    for x in program.left_out:
+        name, slot = program.choice_names[x.slot][x.choice], program.slot_names[x.slot]
+        log.warning("%r at %r was left out and is never picked: %s", name, slot, x.reason)
+    if answer.is_complete and len(answer.solutions) < k and min_distance > 1:
+        log.warning(
+            "only %d picks, not %d: no other architecture within the budgets differs in %d slots "
+            "from each of them; lower --min-distance or loosen a budget",
+            len(answer.solutions), k, min_distance,
+        )  # fmt: skip
+    elif answer.is_complete and len(answer.solutions) < k:
         log.warning("only %d architectures fit the budgets, not %d", len(answer.solutions), k)
     if not answer.is_complete:
         worst = max(solution.gap for solution in answer.solutions)

@@ -69,6 +69,16 @@ def run_solver(
     Raises:
         InputError: unknown or missing solver, k not in 1..size, or a time limit <= 0.
     """
+    check_question(program, k, solver, time_limit_s)
+    start = time.monotonic()
+    deadline = None if time_limit_s is None else start + time_limit_s
+    reduced = reduce_program(program)
+    found = SOLVERS[solver].search(reduced, k, deadline)
+    return certify(program, reduced, found, k, solver, start)
+
+
+def check_question(program: Program, k: int, solver: str, time_limit_s: float | None) -> None:
+    """Raise `InputError` for an unknown solver, k not in 1..size, or a time limit <= 0."""
     if solver not in SOLVERS:
         raise InputError(unknown_name("solver", solver, SOLVERS))
     if k < 1:
@@ -79,8 +89,3 @@ def run_solver(
         )
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"the time limit must be greater than 0 s, not {time_limit_s}")
-    start = time.monotonic()
-    deadline = None if time_limit_s is None else start + time_limit_s
-    reduced = reduce_program(program)
-    found = SOLVERS[solver].search(reduced, k, deadline)
-    return certify(program, reduced, found, k, solver, start)

@@ -6,16 +6,21 @@ from dataclasses import replace
 import numpy as np
 
 from hot.autosearch.answer import Answer, Solution
+from hot.autosearch.apart import solve_apart
 from hot.autosearch.program import Limit, Objective, PeakLimit, Program, SumLimit
 from hot.autosearch.solvers import run_solver
-from hot.errors import InfeasibleError
+from hot.errors import InfeasibleError, InputError
 
 # Each question of the diagnosis ("how low can the latency be?") may take this long.
 _DIAGNOSIS_S = 20.0
 
 
 def solve(
-    program: Program, k: int, solver: str = "exact", time_limit_s: float | None = None
+    program: Program,
+    k: int,
+    solver: str = "exact",
+    time_limit_s: float | None = None,
+    min_distance: int = 1,
 ) -> Answer:
     """The k best solutions of `program`: distinct, best first, each proven best at its rank.
 
@@ -23,12 +28,25 @@ def solve(
     solver nor on a seed. After `time_limit_s` it is what was found, with the proven gap. There are
     fewer than k where no more exist.
 
+    With `min_distance` d above 1 it is the greedy sequence: every solution is proven the best of
+    those that differ in at least d slots from each one before it. (Another set of k may have a
+    better sum or a better last one.)
+
     Raises:
         InfeasibleError: no solution; names the binding limits, the nearest feasible value of each
             limit and the slot that takes most of it.
-        InputError: unknown or missing solver, k not in 1..size, or a time limit <= 0.
+        InputError: unknown or missing solver, k not in 1..size, a time limit <= 0, or a distance
+            not in 1..slots.
     """
-    answer = run_solver(program, k, solver, time_limit_s)
+    if not 1 <= min_distance <= program.n_slots:
+        raise InputError(
+            f"the picks must differ in 1 to {program.n_slots} slots, not {min_distance}: "
+            f"the space has {program.n_slots} slots"
+        )
+    if min_distance == 1:
+        answer = run_solver(program, k, solver, time_limit_s)
+    else:
+        answer = solve_apart(program, k, solver, time_limit_s, min_distance)
     if answer.is_complete and not answer.solutions:
         raise explain_infeasible(program)
     return answer
@@ -53,7 +71,19 @@ def explain_infeasible(program: Program) -> InfeasibleError:
         lines = lines or ["each budget can be met alone, but no two of them at once"]
         lines.append("no single budget can mend it: loosen two or more")
     wanted = ", ".join(f"{_name(limit)} {_bound(limit)}" for limit in program.limits)
-    return InfeasibleError(f"no architecture fits {wanted}. " + "; ".join(lines) + ".", nearest)
+    text = f"no architecture fits {wanted}. " + "; ".join(lines) + "."
+    return InfeasibleError(text + _say_left_out(program), nearest)
+
+
+def _say_left_out(program: Program) -> str:
+    if not program.left_out:
+        return ""
+    first = program.left_out[0]
+    name, slot = program.choice_names[first.slot][first.choice], program.slot_names[first.slot]
+    return (
+        f" {len(program.left_out)} choices could not be scored and were left out, for example "
+        f"{name!r} at {slot!r}: {first.reason}."
+    )
 
 
 def _nearest(program: Program, limit: Limit) -> Solution | None:
@@ -65,7 +95,7 @@ def _nearest(program: Program, limit: Limit) -> Solution | None:
     )
     if isinstance(limit, PeakLimit):
         return _least_peak(others, limit)
-    objective = Objective(limit.name, limit.values, limit.is_floor, limit.fixed)
+    objective = Objective(limit.name, limit.values, limit.is_floor, limit.fixed, "", limit.pairs)
     return _first(replace(others, objective=objective))
 
 

@@ -95,5 +95,7 @@ def parse_quality(text: str | None, reference: Prediction) -> float | None:
         return None
     what = "the least quality"
     if text.rstrip().endswith("%"):
+        if reference.quality is None:
+            raise InputError(f"{what} is {text} of the baseline's, which could not be scored")
         return parse_share(text, what) * reference.quality
     return parse_quantity(text, "macs", what)

@@ -14,7 +14,8 @@ class Candidate:
         name: unique in its run: `baseline`, or the searcher and the rank (`latency-1`).
         architecture: the key that `Space.parse` reads.
         rank: 1 is the best; 0 is the baseline.
-        value: the objective's value; `bound` the proven limit that no unseen solution passes.
+        value: the objective's value; `bound` the proven limit that no unseen solution passes. None
+            for a baseline whose value the tables do not tell.
         is_proven: whether this is proven the rank-th best.
         notes: warnings a reader must see.
         budget: the limits it was searched under.
@@ -25,8 +26,8 @@ class Candidate:
     architecture: str
     rank: int
     objective: str
-    value: float
-    bound: float
+    value: float | None
+    bound: float | None
     is_proven: bool
     predicted: Prediction
     notes: tuple[str, ...] = ()

@@ -11,7 +11,8 @@ class Prediction:
         latency_ms: from the LUT; None without one.
         energy_mj: from the LUT or the device's description; None where there is none.
         weight_bytes, activation_bytes: at the LUT's precision.
-        quality: the score of the quality table, higher is better.
+        quality: the score of the quality table, higher is better; None where one of its choices
+            could not be scored.
     """
 
     latency_ms: float | None
@@ -20,4 +21,4 @@ class Prediction:
     params: int
     weight_bytes: int
     activation_bytes: int
-    quality: float
+    quality: float | None

@@ -206,6 +206,8 @@ def _proof(candidate: Candidate) -> str:
         return "original network"
     if candidate.is_proven:
         return f"proven rank {candidate.rank}"
+    if candidate.value is None or candidate.bound is None:
+        return "not proven"
     gap = abs(candidate.bound - candidate.value) / max(abs(candidate.value), 1e-12)
     return f"not proven: gap {gap:.2%}"
 
