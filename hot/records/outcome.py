@@ -30,6 +30,8 @@ class TrainResult:
         state: `complete`, `pruned` (stopped by the HPO) or `stopped` (patience).
         seconds: wall time of all epochs.
         n_images: images of the training split.
+        n_images_seen: images of all training steps, repeated ones and augmented ones counted.
+        n_images_taught: those that a teacher, the original network, saw too; 0 without one.
         precision: the precision of the training's arithmetic, probed for `auto`.
         fingerprint: identifies the training: recipe, architecture, space, data, device kind.
         n_threads: threads of the training; on a GPU it decides nothing.
@@ -52,6 +54,8 @@ class TrainResult:
     fingerprint: str = ""
     device: str = "cpu"
     n_threads: int = 0
+    n_images_seen: int = 0
+    n_images_taught: int = 0
 
 
 @dataclass(frozen=True)

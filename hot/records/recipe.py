@@ -1,14 +1,21 @@
 """How a network is trained: every number that decides the result."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
+_OF_A_LIBRARY = ("inherit", "distill_logits", "distill_temperature", "distill_features")
+
 
 @dataclass(frozen=True)
 class Recipe:
     """The hyper-parameters of one training.
+
+    The last four need the weights of a `hot.nn.Library`. With a teacher, the original network of
+    the space, the loss is `(1 - distill_logits) * task + distill_logits * logits
+    + distill_features * features`; the teacher sees the same augmented batches.
 
     Attributes:
         optimizer: `sgd` (Nesterov), `adam` or `adamw`.
@@ -20,6 +27,19 @@ class Recipe:
         ema_decay: decay of the weight average that is evaluated; 0 for none.
         patience: epochs without a better validation metric before the training stops; 0 for never.
         precision: `auto` probes whether bfloat16 pays here; or `fp32`, `bf16`.
+        inherit: the training starts from the library's weights: the original network's where the
+            architecture keeps it, distilled blocks elsewhere.
+        distill_logits: weight in [0, 1] of the divergence of the class probabilities from the
+            teacher's, both at `distill_temperature`, times its square; 0 for none.
+        distill_temperature: of both softmaxes; 1 leaves the probabilities as they are.
+        distill_features: weight of the squared error between the outputs of every slot and the
+            teacher's, relative to the square of the teacher's, averaged over the slots; 0 for none.
+
+    References:
+        inherit: Molchanov et al., LANA, ECCV 2022; Bercovich et al., Puzzle, 2024.
+        distill_logits: Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
+        distill_features: Romero et al., FitNets: Hints for Thin Deep Nets, ICLR 2015; the relative
+            error is Puzzle's.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -43,6 +63,26 @@ class Recipe:
     patience: int = 0
     precision: str = "auto"
     seed: int = 0
+    inherit: bool = False
+    distill_logits: float = 0.0
+    distill_temperature: float = 4.0
+    distill_features: float = 0.0
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the original network teaches this training."""
+        return self.distill_logits > 0 or self.distill_features > 0
+
+    @property
+    def needs_library(self) -> bool:
+        """Whether this training needs the weights of a library."""
+        return self.inherit or self.has_teacher
+
+    @property
+    def numbers(self) -> dict[str, object]:
+        """What identifies the recipe: its values, without those of a library it does not use."""
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k not in _OF_A_LIBRARY or self.needs_library}
 
 
 @dataclass(frozen=True)

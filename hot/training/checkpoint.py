@@ -1,18 +1,16 @@
 """Checkpoints of a training: whole or absent, two generations, of one training only."""
 
-import io
 import logging
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hot.errors import TrainingError
 from hot.files import atomic_path
+from hot.nn import read_tensors, write_tensors
 from hot.records import EpochRow
 
 LATEST, PREVIOUS = "checkpoint.pt", "previous.pt"
@@ -58,13 +56,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             os.replace(folder / LATEST, folder / PREVIOUS)
 
 
-def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as `torch.save` does; a full disk is an `OSError`, as with any other file."""
-    buffer = io.BytesIO()  # torch's own writer turns a failed write into a RuntimeError
-    torch.save(content, buffer)
-    path.write_bytes(buffer.getbuffer())
-
-
 def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """The newest good checkpoint in `folder`; None where there is none.
 
@@ -78,7 +69,7 @@ def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
         if not path.exists():
             continue
         try:
-            content = _read(path)
+            content = read_tensors(path, TrainingError)
             content["history"] = tuple(EpochRow(**row) for row in content["history"])
             checkpoint = Checkpoint(**content)
         except (TrainingError, KeyError, TypeError) as error:
@@ -114,7 +105,7 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
     """
     if not Path(path).is_file():
         raise TrainingError(f"no weights at {path}; check the path, or run the training")
-    state = _read(Path(path))
+    state = read_tensors(Path(path), TrainingError)
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -122,13 +113,3 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
             f"the weights {path} do not fit the network: {str(error).splitlines()[0]}; "
             "they are of another architecture or space"
         ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not a file of torch.save")
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading a damaged pickle may raise anything
-        raise TrainingError(f"{path} is damaged ({error}); remove it and train again") from error
-    return content

@@ -1,7 +1,6 @@
 """One training: an architecture, data and a recipe in, the best weights out."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -11,12 +10,14 @@ import torch
 
 from hot.errors import InputError, TrainingError
 from hot.files import atomic_path
+from hot.nn import Library, write_tensors
 from hot.records import Recipe, TrainResult, load_record, save_record
 from hot.space import Architecture, Space
 from hot.tasks import TASKS, ImageData, Task
-from hot.training.checkpoint import load_checkpoint, remove_checkpoints, write_tensors
+from hot.training.checkpoint import load_checkpoint, remove_checkpoints
+from hot.training.distill import check_library
 from hot.training.evaluate import evaluate
-from hot.training.loop import Report, probe, run_epochs, start
+from hot.training.loop import Report, count_steps, probe, run_epochs, start
 from hot.training.recipe import check_recipe
 
 BEST, RESULT = "best.pt", "result.json"
@@ -36,6 +37,7 @@ def fit(
     report: Report | None = None,
     root: Path | None = None,
     task: Task = TASKS["classification"],
+    library: Library | None = None,
 ) -> TrainResult:
     """Train an architecture and leave `best.pt` (weights) and `result.json` in `folder`.
 
@@ -59,22 +61,26 @@ def fit(
             more with the earlier ones; True ends the training as `pruned`.
         root: what the result's `checkpoint` is relative to; the folder itself by default.
         task: gives the loss and the metric.
+        library: the weights that the recipe starts from or is taught by, where it asks for them.
 
     Raises:
         DataError: the data do not fit the space.
-        InputError: a number or name of the recipe is not allowed.
+        InputError: a number or name of the recipe is not allowed, or it asks for the weights of a
+            library and there is none, or none that fits.
         TrainingError: the loss is not finite, or the folder holds another or a damaged training.
         StorageError: the folder cannot be written.
     """
     check_recipe(recipe)
     task.check_head(space, data)
     where = _find_device(device)
-    fingerprint = _fingerprint(space, architecture, data, recipe, where, candidate)
+    inherited = check_library(recipe, library, space, architecture)
+    fingerprint = _fingerprint(space, architecture, data, recipe, where, candidate, inherited)
     finished = _load_finished(folder, fingerprint)
     if finished is not None:
         return finished
+    batch, n_steps = count_steps(recipe, data)
     with _torch_settings(where, n_threads):
-        state = start(space, architecture, recipe, where)
+        state = start(space, architecture, recipe, where, library)
         stored = load_checkpoint(folder, fingerprint)
         if stored is None:
             state.precision = probe(state, data, recipe, task)
@@ -83,6 +89,7 @@ def fit(
         outcome = run_epochs(state, data, recipe, folder, fingerprint, report, task)
         state.module.load_state_dict(state.best)
         test_metric = evaluate(state.module, data.test, data, task)
+        n_seen = batch * n_steps * len(state.history)
         result = TrainResult(
             candidate=candidate,
             architecture=architecture.key,
@@ -101,6 +108,8 @@ def fit(
             fingerprint=fingerprint,
             device=where.type,
             n_threads=torch.get_num_threads(),
+            n_images_seen=n_seen,
+            n_images_taught=n_seen if recipe.has_teacher else 0,
         )
     with atomic_path(folder / BEST) as temporary:
         write_tensors(temporary, state.best)
@@ -125,10 +134,13 @@ def _fingerprint(
     recipe: Recipe,
     device: torch.device,
     candidate: str,
+    inherited: str,
 ) -> str:
     """What identifies a training: everything that decides its weights, and whose they are."""
-    numbers = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
-    parts = (space.key, architecture.key, data.digest, numbers, device.type, candidate)
+    numbers = json.dumps(recipe.numbers, sort_keys=True)
+    parts = [space.key, architecture.key, data.digest, numbers, device.type, candidate]
+    if inherited:  # without it, trainings are what they were before there were libraries
+        parts.append(inherited)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

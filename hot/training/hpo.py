@@ -324,7 +324,7 @@ def open_study(
     )
     described = {
         "settings": dataclasses.asdict(replace(settings, n_trials=1)),
-        "base": dataclasses.asdict(base),
+        "base": base.numbers,
         "seed": seed,
         "subject": subject,
     }

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from hot.errors import TrainingError
-from hot.nn import build
+from hot.nn import Library, build
 from hot.records import EpochRow, Recipe
 from hot.space import Architecture, Space
 from hot.tasks import ImageData, Task
 from hot.training.augment import augment, mixup
 from hot.training.checkpoint import Checkpoint, save_checkpoint
+from hot.training.distill import Teacher, make_teacher
 from hot.training.evaluate import Normalise, evaluate_loss
 from hot.training.precision import autocast, choose_precision
 from hot.training.schedule import learning_rate, make_optimizer
@@ -43,6 +44,7 @@ class State:
     history: list[EpochRow]
     best_epoch: int
     best: dict[str, Tensor]
+    teacher: Teacher | None = None
 
     @property
     def evaluated(self) -> nn.Module:
@@ -78,17 +80,25 @@ def start(
     architecture: Architecture,
     recipe: Recipe,
     device: torch.device,
+    library: Library | None,
 ) -> State:
-    """The state before the first epoch: weights from the recipe's seed."""
+    """The state before the first epoch: weights from the library, the rest from the seed."""
     torch.manual_seed(recipe.seed)
-    module = build(space, architecture, recipe.dropout)
+    module: nn.Module
+    if recipe.inherit and library is not None:
+        module = library.assemble(architecture, recipe.dropout)
+    else:
+        module = build(space, architecture, recipe.dropout)
     module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = None
     if recipe.ema_decay:
         from timm.utils import ModelEmaV3  # here, because it takes seconds to import
 
         ema = ModelEmaV3(module, decay=recipe.ema_decay, use_warmup=True)
-    return State(module, ema, make_optimizer(module, recipe), "", [], -1, {})
+    teacher = None
+    if recipe.has_teacher and library is not None:
+        teacher = make_teacher(library, recipe, device)
+    return State(module, ema, make_optimizer(module, recipe), "", [], -1, {}, teacher)
 
 
 def probe(state: State, data: ImageData, recipe: Recipe, task: Task) -> str:
@@ -173,8 +183,7 @@ def _train_epoch(state: State, data: ImageData, recipe: Recipe, epoch: int, task
     rng = np.random.default_rng([recipe.seed, epoch])
     torch.manual_seed(int(rng.integers(2**63)))  # dropout
     order = rng.permutation(len(data.train))
-    batch = min(recipe.batch_size, len(data.train))
-    n_steps = len(data.train) // batch
+    batch, n_steps = count_steps(recipe, data)
     normalise = Normalise(data, device)
     state.module.train()
     total = torch.zeros((), device=device)
@@ -194,6 +203,12 @@ def _train_epoch(state: State, data: ImageData, recipe: Recipe, epoch: int, task
     return float(total) / n_steps
 
 
+def count_steps(recipe: Recipe, data: ImageData) -> tuple[int, int]:
+    """The images of a batch and the full batches of an epoch."""
+    batch = min(recipe.batch_size, len(data.train))
+    return batch, len(data.train) // batch
+
+
 def _loss(
     state: State,
     images: Tensor,
@@ -203,12 +218,18 @@ def _loss(
     task: Task,
 ) -> Tensor:
     smoothing = recipe.label_smoothing
-    if not recipe.mixup:
-        with autocast(state.precision, images.device):
-            return task.loss(state.module(images), targets, smoothing)
-    images, order, weight = mixup(images, recipe.mixup, rng)
-    with autocast(state.precision, images.device):
-        outputs = state.module(images)
+    order, weight = None, 1.0
+    if recipe.mixup:
+        images, order, weight = mixup(images, recipe.mixup, rng)
+
+    def task_loss(outputs: Tensor) -> Tensor:
+        if order is None:
+            return task.loss(outputs, targets, smoothing)
         return weight * task.loss(outputs, targets, smoothing) + (1 - weight) * task.loss(
             outputs, targets[order], smoothing
         )
+
+    with autocast(state.precision, images.device):
+        if state.teacher is not None:
+            return state.teacher.loss(state.module, images, task_loss)
+        return task_loss(state.module(images))

@@ -1,5 +1,7 @@
 """What a recipe may hold."""
 
+import math
+
 from hot.errors import InputError, unknown_name
 from hot.records import Recipe
 from hot.training.precision import PRECISIONS
@@ -30,6 +32,9 @@ def check_recipe(recipe: Recipe) -> None:
         ("dropout", 0 <= recipe.dropout < 1, "in [0, 1)"),
         ("patience", recipe.patience >= 0, "at least 0 epochs"),
         ("seed", 0 <= recipe.seed < 2**63, "in [0, 2**63)"),
+        ("distill_logits", 0 <= recipe.distill_logits <= 1, "in [0, 1]"),
+        ("distill_temperature", 0 < recipe.distill_temperature < math.inf, "greater than 0"),
+        ("distill_features", 0 <= recipe.distill_features < math.inf, "at least 0"),
     )
     for name, is_valid, allowed in rules:
         if not is_valid:

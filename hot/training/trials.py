@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from hot.errors import HotError, TrainingError
+from hot.nn import Library
 from hot.records import Recipe, TrainResult
 from hot.space import Space
 from hot.tasks import ImageData, find_task
@@ -28,6 +29,7 @@ class Setup:
     root: Path
     n_threads: int
     device: str | None
+    library: Library | None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _run(setup: Setup, job: Job, connection: Connection) -> Event:
             report=report,
             root=setup.root,
             task=find_task(setup.task),
+            library=setup.library,
         )
     except TrainingError as error:
         return Failed(str(error))

@@ -12,9 +12,11 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from hot.errors import InputError, StorageError, TrainingError
+from hot.nn import Library
 from hot.progress import Advance, progress
 from hot.records import Candidate, Recipe, RunFolder, TrainResult, load_record
 from hot.tasks import DataOptions, find_task
+from hot.training.distill import check_library
 from hot.training.fit import RESULT
 from hot.training.hpo import (
     AskedTrial,
@@ -69,7 +71,8 @@ def optimise(
         task: one of `hot.tasks.TASKS`.
 
     Raises:
-        InputError: settings or recipe are not allowed.
+        InputError: settings or recipe are not allowed, or the recipe asks for weights that the
+            run's `library/` does not have.
         DataError: the data cannot be used.
         TrainingError: all trials of a candidate failed (the others' results are saved), another
             process is training this run, or the run holds another search.
@@ -84,8 +87,14 @@ def optimise(
     space = run.space()
     data = problem.load(data_source, space.stem_input, data_options)
     problem.check_head(space, data)
+    library = Library(run.file("library"), space) if base.needs_library else None
+    subjects = {}
+    for candidate in candidates:
+        inherited = check_library(base, library, space, space.parse(candidate.architecture))
+        marks = (space.key, candidate.architecture, data.digest, inherited)
+        subjects[candidate.name] = " ".join(filter(None, marks))
     n_threads = max(1, _count_cores() // n_workers)
-    setup = Setup(space, data, task, run.path, n_threads, device)
+    setup = Setup(space, data, task, run.path, n_threads, device, library)
     with _lock(run), open_storage(run.study_url) as storage:
         studies = {
             candidate.name: open_study(
@@ -95,7 +104,7 @@ def optimise(
                 base,
                 seed,
                 problem.higher_is_better,
-                f"{space.key} {candidate.architecture} {data.digest}",
+                subjects[candidate.name],
             )
             for candidate in candidates
         }
