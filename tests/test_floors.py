@@ -23,7 +23,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms of one floor that may see each other, one way: an artifact is made of a module.
 NEIGHBOURS = {("export", "nn")}
 HEAVY = {
-    "torch": {"nn", "export", "tasks", "training", "deploy"},
+    "torch": {"nn", "export", "tasks", "training", "quality", "deploy"},
     "torchvision": {"tasks", "training"},
     "timm": {"training"},
     "optuna": {"training"},

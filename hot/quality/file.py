@@ -54,8 +54,11 @@ def _check(table: QualityTable, space: Space, path: str | os.PathLike[str]) -> Q
         raise InputError(f"{path} was made for the space {table.space!r}, not for {space.key!r}")
     if [len(row) for row in table.values] != [len(slot.choices) for slot in space.slots]:
         raise InputError(f"{path} has not one score for every choice of every slot; make it again")
+    left_out = {(row.slot, row.choice) for row in table.left_out}
     for slot, row in zip(space.slots, table.values, strict=True):
         for key, value in zip(slot.keys, row, strict=True):
-            if not math.isfinite(value):
+            if value is None and (slot.name, key) in left_out:
+                continue
+            if value is None or not math.isfinite(value):
                 raise InputError(f"{path}: the score of {slot.name} {key} is {value}; correct it")
     return table

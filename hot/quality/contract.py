@@ -1,0 +1,78 @@
+"""The contract of a scorer: what it may look at, and how it stands in the table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hot.nn import Library
+from hot.records import QualityTable
+from hot.space import Architecture, Space
+from hot.tasks import TASKS, ImageData, Task
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """The numbers of the scorer `distill`.
+
+    Attributes:
+        steps: of every candidate.
+        batch: images of a step.
+        learning_rate: at the first step; it falls to zero along a half cosine.
+        optimizer: `adam` or `sgd` (momentum 0.9, Nesterov).
+        precision: `auto` probes whether bfloat16 pays for the candidates of a slot; `fp32`, `bf16`.
+        measure: what plugging a candidate in must keep; a name of `hot.quality.MEASURES`.
+        n_measure: images of the validation split it is measured on; all where there are fewer.
+        feature_mib: memory for the features of one slot; images that do not fit are not cached, and
+            where not even four batches fit, features are computed anew at every step.
+    """
+
+    steps: int = 150
+    batch: int = 64
+    learning_rate: float = 0.003
+    optimizer: str = "adam"
+    precision: str = "auto"
+    measure: str = "kl"
+    n_measure: int = 1000
+    feature_mib: int = 512
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a scorer may look at.
+
+    Attributes:
+        data: images; the test split is never read.
+        task: gives loss and metric.
+        library: holds the trained original network; distilled blocks are written to it.
+        folder: where unfinished work is kept, so that it goes on after a kill; None keeps nothing.
+        seed: of weights, order and batches.
+        device: `cpu`, `cuda` or None for a GPU where there is one.
+        n_threads: processor cores to use; None for all that this process may use.
+        distill: the numbers of the scorer `distill`.
+    """
+
+    data: ImageData | None = None
+    task: Task = TASKS["classification"]
+    library: Library | None = None
+    folder: Path | None = None
+    seed: int = 0
+    device: str | None = None
+    n_threads: int | None = None
+    distill: DistillSettings = field(default_factory=DistillSettings)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A row of `SCORERS`.
+
+    Attributes:
+        score: the table of a space; higher is better, a network's score is the sum.
+        reference: where the method is from.
+        needs: which of `data` and `library` the evidence must hold.
+        network: the score of one whole network, where the method gives one without the table.
+    """
+
+    score: Callable[[Space, Evidence], QualityTable]
+    reference: str
+    needs: tuple[str, ...] = ()
+    network: Callable[[Space, Architecture, Evidence], float] | None = None
