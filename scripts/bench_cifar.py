@@ -61,10 +61,9 @@ def decode(root: Path, target: Path) -> None:
 
 
 def find_data(folder: Path) -> Path:
-    """CIFAR-10 as arrays, decoded at the first use: in HOT_DATA, or beside `folder`."""
+    """CIFAR-10 as arrays beside `folder`, decoded there from HOT_DATA at the first use."""
     root = Path(os.environ.get("HOT_DATA") or Path.home() / ".cache" / "hot")
-    place = root if os.access(root, os.W_OK) else folder.resolve().parent
-    data = place / "cifar10_arrays.npz"
+    data = folder.resolve().parent / "cifar10_arrays.npz"
     if not data.is_file():
         decode(root, data)
     return data
