@@ -5,35 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hot.nn import Library
-from hot.records import QualityTable
+from hot.records import DistillSettings, QualityTable
 from hot.space import Architecture, Space
 from hot.tasks import TASKS, ImageData, Task
-
-
-@dataclass(frozen=True)
-class DistillSettings:
-    """The numbers of the scorer `distill`.
-
-    Attributes:
-        steps: of every candidate.
-        batch: images of a step.
-        learning_rate: at the first step; it falls to zero along a half cosine.
-        optimizer: `adam` or `sgd` (momentum 0.9, Nesterov).
-        precision: `auto` probes whether bfloat16 pays for the candidates of a slot; `fp32`, `bf16`.
-        measure: what plugging a candidate in must keep; a name of `hot.quality.MEASURES`.
-        n_measure: images of the validation split it is measured on; all where there are fewer.
-        feature_mib: memory for the features of one slot; images that do not fit are not cached, and
-            where not even four batches fit, features are computed anew at every step.
-    """
-
-    steps: int = 150
-    batch: int = 64
-    learning_rate: float = 0.003
-    optimizer: str = "adam"
-    precision: str = "auto"
-    measure: str = "kl"
-    n_measure: int = 1000
-    feature_mib: int = 512
 
 
 @dataclass(frozen=True)

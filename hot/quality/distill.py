@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from hot.errors import InputError
 from hot.nn import Library, build, build_block
 from hot.progress import progress
-from hot.quality.contract import DistillSettings, Evidence
+from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.parallel import in_processes
 from hot.quality.plug import Images, Suffix, part_names, run
 from hot.quality.settings import check_settings, find_device, find_processes
 from hot.quality.teach import Features, Pupil, guarded, teach
-from hot.records import LeftOut, QualityTable, load_record, save_record
+from hot.records import DistillSettings, LeftOut, QualityTable, load_record, save_record
 from hot.space import Choice, Slot, Space
 from hot.training.precision import choose_precision
 

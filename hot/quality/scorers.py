@@ -72,6 +72,12 @@ def find_scorer(name: str, evidence: Evidence) -> Scorer:
     return scorer
 
 
+def needs_of(name_or_file: str) -> tuple[str, ...]:
+    """Which of `data` and `library` the scorer of this name needs; nothing for a file."""
+    scorers = known_scorers()
+    return scorers[name_or_file].needs if name_or_file in scorers else ()
+
+
 def score(
     space: Space, name_or_file: str = "macs", evidence: Evidence = Evidence()
 ) -> QualityTable:

@@ -5,9 +5,10 @@ import os
 import torch
 
 from hot.errors import InputError, unknown_name
-from hot.quality.contract import DistillSettings, Evidence
+from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.teach import OPTIMIZERS
+from hot.records import DistillSettings
 from hot.training.precision import PRECISIONS
 
 

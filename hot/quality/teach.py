@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hot.quality.contract import DistillSettings
 from hot.quality.plug import EVAL_BATCH, Images, features
+from hot.records import DistillSettings
 from hot.training.precision import autocast
 
 N_CALIBRATION = 8  # batches that batch normalisation takes its statistics from after the last step

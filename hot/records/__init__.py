@@ -4,10 +4,11 @@ from hot.records.artifact import Artifact
 from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget, parse_quality
 from hot.records.candidate import Candidate
 from hot.records.document import from_document, load_record, save_record, to_document
+from hot.records.front import Front, FrontPoint
 from hot.records.measurement import ESTIMATES, MEASURES, DeviceInfo, Measurement, NodeTime
 from hot.records.outcome import Deployment, EpochRow, LayerNoise, TrainResult
 from hot.records.prediction import Prediction
-from hot.records.recipe import DataSpec, Recipe
+from hot.records.recipe import DataSpec, DistillSettings, Recipe
 from hot.records.run import Provenance, RunFolder, now, processor, provenance
 from hot.records.tables import (
     HEAD,
@@ -35,7 +36,10 @@ __all__ = [
     "DataSpec",
     "Deployment",
     "DeviceInfo",
+    "DistillSettings",
     "EpochRow",
+    "Front",
+    "FrontPoint",
     "LatencyTable",
     "LayerNoise",
     "LeftOut",

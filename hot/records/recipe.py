@@ -79,10 +79,44 @@ class Recipe:
         return self.inherit or self.has_teacher
 
     @property
+    def without_library(self) -> "Recipe":
+        """The same training from scratch and without a teacher."""
+        plain = {item.name: item.default for item in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{name: plain[name] for name in _OF_A_LIBRARY})
+
+    @property
     def numbers(self) -> dict[str, object]:
         """What identifies the recipe: its values, without those of a library it does not use."""
         values = dataclasses.asdict(self)
         return {k: v for k, v in values.items() if k not in _OF_A_LIBRARY or self.needs_library}
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """The numbers of the quality scorer `distill`.
+
+    Attributes:
+        steps: of every candidate.
+        batch: images of a step.
+        learning_rate: at the first step; it falls to zero along a half cosine.
+        optimizer: `adam` or `sgd` (momentum 0.9, Nesterov).
+        precision: `auto` probes whether bfloat16 pays for the candidates of a slot; `fp32`, `bf16`.
+        measure: what plugging a candidate in must keep; a name of `hot.quality.MEASURES`.
+        n_measure: images of the validation split it is measured on; all where there are fewer.
+        feature_mib: memory for the features of one slot; images that do not fit are not cached, and
+            where not even four batches fit, features are computed anew at every step.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    steps: int = 150
+    batch: int = 64
+    learning_rate: float = 0.003
+    optimizer: str = "adam"
+    precision: str = "auto"
+    measure: str = "kl"
+    n_measure: int = 1000
+    feature_mib: int = 512
 
 
 @dataclass(frozen=True)
