@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from hot.errors import HotError, InputError
+from hot.interrupt import interruptible
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ENVIRONMENT = {  # what a machine may run out of anywhere, and what to do
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        hot(args=arguments, prog_name="hot", standalone_mode=False)
+        with interruptible():
+            hot(args=arguments, prog_name="hot", standalone_mode=False)
     except HotError as error:
         click.echo(f"hot: {error}", err=True)
         sys.exit(error.exit_code)

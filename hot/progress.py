@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hot.interrupt import check_interrupt
+
 _LINE_EVERY_S = 10.0
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
     """A callback `advance(n, note)` that reports work done; `done` is what an earlier run finished.
 
     On a terminal this draws a bar with ETA on stderr; elsewhere it logs a line with the ETA at most
-    every ten seconds and one at the end.
+    every ten seconds and one at the end. A Ctrl-C that got lost is raised by the next call.
     """
     if sys.stderr.isatty():
         columns = (
@@ -49,6 +51,7 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
             task = bar.add_task(label, total=total, completed=done, note="")
 
             def move(n: int = 1, note: str = "") -> None:
+                check_interrupt()
                 bar.update(task, advance=n, note=note)
 
             yield move
@@ -58,6 +61,7 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
 
     def advance(n: int = 1, note: str = "") -> None:
         nonlocal count, last
+        check_interrupt()
         count += n
         now = time.monotonic()
         if now - last < _LINE_EVERY_S and count < total:

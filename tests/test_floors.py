@@ -11,7 +11,7 @@ import hot
 
 ROOT = Path(hot.__file__).parent
 FLOORS = [
-    {"errors", "units", "progress", "files"},
+    {"errors", "units", "interrupt", "progress", "files"},
     {"space"},
     {"records"},
     {"nn", "export", "tasks", "devices"},

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hot.errors import TrainingError
+from hot.interrupt import check_interrupt
 from hot.nn import Library, build
 from hot.records import EpochRow, Recipe
 from hot.space import Architecture, Space
@@ -188,6 +189,7 @@ def _train_epoch(state: State, data: ImageData, recipe: Recipe, epoch: int, task
     state.module.train()
     total = torch.zeros((), device=device)
     for step in range(n_steps):
+        check_interrupt()
         done = epoch * n_steps + step
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, done, n_steps)

@@ -12,6 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from hot.errors import InputError, StorageError, TrainingError
+from hot.interrupt import check_interrupt
 from hot.nn import Library
 from hot.progress import Advance, progress
 from hot.records import Candidate, Recipe, RunFolder, TrainResult, load_record
@@ -30,6 +31,7 @@ from hot.training.hpo import (
 from hot.training.trials import EpochDone, Failed, Finished, Job, Refused, Setup
 
 _MAX_DEATHS = 3  # worker processes that one trial may cost
+_LISTEN_S = 0.5  # at a time, between two looks whether Ctrl-C was pressed
 _PATIENCE_S = 10.0  # for a worker to end after it was told to
 log = logging.getLogger(__name__)
 
@@ -255,7 +257,8 @@ def _train_all(queue: _Queue, setup: Setup, n_workers: int, epochs: int) -> None
                 busy = {w.connection: w for w in workers if w.assignment is not None}
                 if not busy:
                     return
-                for connection in wait(list(busy)):
+                check_interrupt()
+                for connection in wait(list(busy), _LISTEN_S):
                     if isinstance(connection, Connection):
                         _receive(busy[connection], workers, queue, epochs, advance)
     finally:

@@ -430,15 +430,29 @@ def test_a_full_disk_stops_every_stage_and_all_goes_on_when_there_is_room(capsys
     assert call(capsys, "deploy", run, *STM)[0] == 0
 
 
-def test_a_training_interrupted_half_way_goes_on_by_the_same_command(capsys, run):
+LOSE = """
+import signal
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGALRM, lambda number, frame: Finalised() and None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "prelude"),
+    [(signal.SIGINT, ""), (signal.SIGALRM, LOSE)],
+    ids=["raised", "lost in a finaliser"],
+)
+def test_a_training_interrupted_half_way_goes_on_by_the_same_command(capsys, run, number, prelude):
     train = ["train", str(run), "--n-train", "100", "--epochs", "40"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from hot.cli import main; main()", *train],
+        [sys.executable, "-c", f"{prelude}\nfrom hot.cli import main; main()", *train],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while process.poll() is None and not list(run.glob("training/*/*/checkpoint.pt")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err
     assert "the same command goes on" in err and "Traceback" not in err
