@@ -1,6 +1,7 @@
 """AutoSearch: the operator of every slot by an exact top-k 0-1 program over look-up tables."""
 
 from hot.autosearch.answer import Answer, Solution
+from hot.autosearch.front import SWEEPS, FrontAnswer, front, solve_front
 from hot.autosearch.program import (
     LeftOutChoice,
     Objective,
@@ -18,8 +19,10 @@ from hot.autosearch.topk import explain_infeasible, solve
 __all__ = [
     "OBJECTIVES",
     "SOLVERS",
+    "SWEEPS",
     "Amounts",
     "Answer",
+    "FrontAnswer",
     "LeftOutChoice",
     "Objective",
     "PeakLimit",
@@ -34,5 +37,7 @@ __all__ = [
     "baseline",
     "build_program",
     "explain_infeasible",
+    "front",
     "solve",
+    "solve_front",
 ]

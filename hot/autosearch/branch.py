@@ -323,7 +323,7 @@ class _Tree:
         """(N, S, w) no solution with that choice loads the limit less; inf where there is none."""
         cost = np.where(is_open, self.core.load[limit], np.inf)
         if self.has_links[limit]:
-            lives = is_open.any(axis=2).all(axis=1)
+            lives: BoolArray = np.asarray(np.asarray(is_open.any(axis=2)).all(axis=1))
             least = np.full_like(cost, np.inf)
             link = self.core.link_load[limit][None]
             least[lives] = -max_marginals(-cost[lives], self.links, -link)[0]

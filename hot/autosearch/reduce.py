@@ -44,6 +44,7 @@ class Reduced:
         links: (E, 2) the slots of every link, ascending.
         link_gain: (E, W, W).
         link_load: (R, E, W, W).
+        load_offset, load_step: (R,) limited sum at the integer scale = offset + step * load.
     """
 
     gain: FloatArray
@@ -58,6 +59,8 @@ class Reduced:
     links: IntArray
     link_gain: FloatArray
     link_load: FloatArray
+    load_offset: tuple[int, ...]
+    load_step: tuple[int, ...]
 
     @property
     def n_slots(self) -> int:
@@ -136,8 +139,11 @@ def sum_taken(
     return np.asarray(total)
 
 
-def reduce_program(program: Program) -> Reduced:
-    """`program` in integers, without forbidden and without repeated choices."""
+def reduce_program(program: Program, kept: int = 0) -> Reduced:
+    """`program` in integers, without forbidden and without repeated choices.
+
+    The first `kept` limits are there even where they cannot bind.
+    """
     parts, rooms = _integer_parts(program)
     allowed = program.allowed()
     is_feasible = all(mask.any() for mask in allowed) and all(
@@ -153,9 +159,16 @@ def reduce_program(program: Program) -> Reduced:
     links = np.array(sorted({slots for part in parts for slots in part.links}), dtype=np.int64)
     links = links.reshape(-1, 2)
     tables = [_tabulate(part, members, links, shape) for part in parts]
-    left = [room - low for room, (_, _, low) in zip(rooms, tables[1:], strict=True)]
     gain, link_gain, step = _divide(*tables[0][:2])
-    load, link_load, room = _normalise([table[:2] for table in tables[1:]], left, gain, link_gain)
+    limits = [
+        _divide_limit(*table, room)
+        for r, (table, room) in enumerate(zip(tables[1:], rooms, strict=True))
+        if r < kept or room - table[2] < _most(*table[:2])
+    ]
+    n = len(limits)
+    load = np.array([limit[0] for limit in limits]).reshape(n, *gain.shape)
+    link_load = np.array([limit[1] for limit in limits]).reshape(n, *link_gain.shape)
+    room = np.array([limit[2] for limit in limits])
     linked = frozenset(links.ravel().tolist())
     return Reduced(
         gain,
@@ -170,6 +183,8 @@ def reduce_program(program: Program) -> Reduced:
         links,
         link_gain,
         link_load,
+        tuple(limit[3] for limit in limits),
+        tuple(limit[4] for limit in limits),
     )
 
 
@@ -230,27 +245,16 @@ def _divide(values: FloatArray, links: FloatArray) -> tuple[FloatArray, FloatArr
     return values // divisor, links // divisor, divisor
 
 
-def _normalise(
-    tables: Sequence[tuple[FloatArray, FloatArray]],
-    rooms: Sequence[int],
-    gain: FloatArray,
-    link_gain: FloatArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Loads divided by their common divisors, without limits that cannot bind."""
-    loads, links, left = [], [], []
-    for (load, link), room in zip(tables, rooms, strict=True):
-        if room >= load.max(axis=1).sum() + link.max(axis=(1, 2), initial=0).sum():
-            continue
-        smaller, smaller_link, divisor = _divide(load, link)
-        loads.append(smaller)
-        links.append(smaller_link)
-        left.append(float(max(room // divisor, -1)))
-    n = len(loads)
-    return (
-        np.array(loads).reshape(n, *gain.shape),
-        np.array(links).reshape(n, *link_gain.shape),
-        np.array(left),
-    )
+def _most(load: FloatArray, link: FloatArray) -> float:
+    return float(load.max(axis=1).sum() + link.max(axis=(1, 2), initial=0).sum())
+
+
+def _divide_limit(
+    load: FloatArray, link: FloatArray, low: int, room: int
+) -> tuple[FloatArray, FloatArray, float, int, int]:
+    """Load, links and room divided by their common divisor; what was taken away; the divisor."""
+    smaller, smaller_link, divisor = _divide(load, link)
+    return smaller, smaller_link, float(max((room - low) // divisor, -1)), low, divisor
 
 
 def _find_twins(

@@ -57,7 +57,7 @@ def explain_infeasible(program: Program) -> InfeasibleError:
     nearest: dict[str, float | None] = {}
     lines = []
     for limit in program.limits:
-        best = _nearest(program, limit)
+        best = find_nearest(program, limit)
         nearest[limit.name] = None if best is None else program.amount(limit.name, best.choices)
         if best is not None:
             lines.append(_line(program, limit, best, "with the other budgets unchanged"))
@@ -65,7 +65,7 @@ def explain_infeasible(program: Program) -> InfeasibleError:
         lines.append("loosen one of them to its value")
     else:
         for limit in program.limits:
-            alone = _nearest(replace(program, sums=(), peaks=()), limit)
+            alone = find_nearest(replace(program, sums=(), peaks=()), limit)
             if alone is not None and not _holds(limit, program.amount(limit.name, alone.choices)):
                 lines.append(_line(program, limit, alone, "even without the other budgets"))
         lines = lines or ["each budget can be met alone, but no two of them at once"]
@@ -86,7 +86,7 @@ def _say_left_out(program: Program) -> str:
     )
 
 
-def _nearest(program: Program, limit: Limit) -> Solution | None:
+def find_nearest(program: Program, limit: Limit) -> Solution | None:
     """The solution nearest to `limit` within all other limits, or None when there is none."""
     others = replace(
         program,

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import TypeVar
 from hot.errors import InputError
 from hot.files import read_text, write_text
 from hot.records.document import load_record, save_record
-from hot.space import Space, SpaceSpec, find_space, load_spec
+from hot.space import Space, SpaceSpec, keep_spec, load_kept
 
 T = TypeVar("T")
-_BEFORE_CANDIDATES = ("space.json", "space.yaml", "lut.json")
+_BEFORE_CANDIDATES = ("space.json", "space.yaml", "space.pt", "lut.json")
 _PACKAGES = ("hot", "torch", "onnxruntime", "onnx", "pulp", "optuna", "numpy", "timm")
 
 
@@ -76,8 +76,9 @@ def _commit() -> str:
 class RunFolder:
     """A folder that holds one run; every stage writes its records here and finds them again.
 
-    Layout: `config.yaml`, `provenance.json`, `space.yaml`, `space.json` (SpaceSpec), `lut.json`
-    (Lut), `quality.json` (QualityTable), `candidates/NAME.json` (Candidate), `data.json`
+    Layout: `config.yaml`, `provenance.json`, `space.json` (SpaceSpec) and what it is loaded from
+    (`space.yaml`, or `space.pt` for the weights of a model), `lut.json` (Lut), `quality.json`
+    (QualityTable), `candidates/NAME.json` (Candidate), `front.json` (Front), `data.json`
     (DataSpec), `study.db` (the studies), `training/NAME/trial-N/` (checkpoints, TrainResult),
     `results/NAME.json` (TrainResult of the best trial), `bundles/NAME-PRECISION/`,
     `deployments/NAME-PRECISION.json` (Deployment), `report/`.
@@ -134,15 +135,17 @@ class RunFolder:
         """The database of the hyper-parameter studies."""
         return f"sqlite:///{self.path / 'study.db'}"
 
-    def save_space(self, spec: SpaceSpec) -> None:
-        """Keep a copy of the space's file and how it is read, so that the run stands alone."""
-        write_text(self.path / "space.yaml", read_text(find_space(spec.name), "search space"))
-        self.save(spec, "space.json")
+    def save_space(self, spec: SpaceSpec | None) -> None:
+        """Keep what the space is loaded from and how, so that the run stands alone.
+
+        Raises:
+            InputError: the space was made of an object, not by name.
+        """
+        self.save(keep_spec(spec, self.path), "space.json")
 
     def space(self) -> Space:
         """The run's search space."""
-        spec = self.load(SpaceSpec, "space.json")
-        return load_spec(replace(spec, name=str(self.path / "space.yaml")))
+        return load_kept(self.load(SpaceSpec, "space.json"), self.path)
 
     def file(self, *parts: str) -> Path:
         """A path inside the run."""

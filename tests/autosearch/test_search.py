@@ -9,7 +9,18 @@ import pytest
 
 from hot.autosearch import OBJECTIVES, Tables, autosearch, baseline, build_program
 from hot.errors import InfeasibleError, InputError, LutError
-from hot.records import Budget, DeviceInfo, LatencyTable, QualityTable
+from hot.records import (
+    Budget,
+    Candidate,
+    DeviceInfo,
+    LatencyTable,
+    LeftOut,
+    PairTerm,
+    QualityTable,
+    from_document,
+    parse_quality,
+    to_document,
+)
 from hot.space import load_space
 
 SPACE = load_space("resnet18")  # 14 choices at each of four slots: small enough to list
@@ -148,6 +159,116 @@ def test_int8_networks_take_the_bytes_of_int8():
     counts = SPACE.counts(SPACE.parse(pick.architecture))
     assert pick.predicted.weight_bytes == counts.weight_bytes("int8")
     assert pick.predicted.activation_bytes == counts.activation_bytes("int8")
+
+
+def make_quality(seed=1, **changes):
+    rng = np.random.default_rng(seed)
+    rows = tuple(tuple(map(float, rng.integers(0, 50, len(s.choices)))) for s in SPACE.slots)
+    return replace(QualityTable(SPACE.key, "test", rows), **changes)
+
+
+def test_pair_terms_of_both_tables_are_in_the_picks_and_in_their_predictions():
+    rng = np.random.default_rng(2)
+    n = len(SPACE.slots[0].choices)
+
+    def pairs(size):
+        return tuple(
+            PairTerm(
+                s, int(rng.integers(n)), s + 1, int(rng.integers(n)), float(rng.integers(size))
+            )
+            for s in range(3)
+            for _ in range(40)
+        )
+
+    quality, table = make_quality(pairs=pairs(30)), make_table(pairs=pairs(4))
+    value, cost = spread(quality.values, 0.0), spread(table.latency_ms, 0.7)
+    for total, terms in ((value, quality.pairs), (cost, table.pairs)):
+        for pair in terms:
+            place = [slice(None)] * 4
+            place[pair.slot], place[pair.other_slot] = pair.choice, pair.other_choice
+            total[tuple(place)] += pair.value
+    budget = Budget(latency_ms=7.95)
+    best = np.sort(value[cost <= 7.95])[::-1][:5]
+    picks = autosearch(SPACE, table, budget, quality=quality, k=5)
+    assert [pick.value for pick in picks] == best.tolist()
+    for pick in picks:
+        place = tuple(SPACE.indices(SPACE.parse(pick.architecture)))
+        assert pick.predicted.quality == value[place]
+        assert pick.predicted.latency_ms == pytest.approx(cost[place])
+
+
+def leave_out(quality, slot, choice):
+    row = tuple(None if j == choice else v for j, v in enumerate(quality.values[slot]))
+    values = (*quality.values[:slot], row, *quality.values[slot + 1 :])
+    where = SPACE.slots[slot]
+    reason = LeftOut(where.name, where.keys[choice], "training diverged")
+    return replace(quality, values=values, left_out=(*quality.left_out, reason))
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "latency"])
+def test_a_choice_without_a_score_is_never_picked_and_the_reason_is_told(objective, caplog):
+    quality, table = make_quality(), make_table()
+    costs = {"accuracy": -spread(quality.values, 0), "latency": all_tenths(table)}[objective]
+    first = SPACE.indices(SPACE.parse(list_all(table, Budget(latency_ms=9.0), costs)[0]))[0]
+    costs[first] = 10**6
+    with caplog.at_level(logging.WARNING):
+        picks = autosearch(
+            SPACE, table, Budget(latency_ms=9.0), objective, quality=leave_out(quality, 0, first)
+        )
+    assert [p.architecture for p in picks] == list_all(table, Budget(latency_ms=9.0), costs)
+    assert "never picked: training diverged" in caplog.text
+    assert SPACE.slots[0].keys[first] in caplog.text
+
+
+def test_an_infeasible_search_names_what_was_left_out():
+    quality = leave_out(make_quality(), 1, 3)
+    with pytest.raises(InfeasibleError, match=r"could not be scored.*training diverged"):
+        autosearch(SPACE, make_table(), Budget(latency_ms=0.8), quality=quality)
+
+
+def test_a_slot_without_any_score_is_named():
+    quality = make_quality()
+    for j in range(len(SPACE.slots[2].choices)):
+        quality = leave_out(quality, 2, j)
+    with pytest.raises(InputError, match=f"{SPACE.slots[2].name}.*training diverged"):
+        autosearch(SPACE, make_table(), Budget(), quality=quality)
+
+
+def test_a_baseline_that_could_not_be_scored_has_no_value_and_says_why():
+    original = SPACE.indices(SPACE.original)[1]
+    tables = Tables(SPACE, make_table(), leave_out(make_quality(), 1, original))
+    base = baseline(tables)
+    assert base.value is None and base.predicted.quality is None
+    assert "training diverged" in base.notes[0]
+    assert baseline(tables, "latency").value == pytest.approx(
+        tenths(make_table(), SPACE.original) / 10
+    )
+    with pytest.raises(InputError, match="could not be scored"):
+        parse_quality("90%", base.predicted)
+    assert from_document(to_document(base), Candidate, "here") == base
+
+
+def test_picks_apart_are_the_greedy_sequence_and_fewer_are_said_to_be_all(caplog):
+    quality = make_quality()
+    order = np.argsort(-spread(quality.values, 0).ravel(), kind="stable")
+    wanted = []
+    for place in order:
+        here = np.array(np.unravel_index(place, MACS.shape))
+        if all((here != other).sum() >= 3 for other in wanted):
+            wanted.append(here)
+        if len(wanted) == 6:
+            break
+    picks = autosearch(SPACE, None, Budget(), quality=quality, k=6, min_distance=3)
+    assert [p.architecture for p in picks] == [
+        SPACE.architecture(tuple(map(int, w))).key for w in wanted
+    ]
+    n = len(SPACE.slots[0].choices)  # no more than n networks can differ in every slot
+    with caplog.at_level(logging.WARNING):
+        picks = autosearch(SPACE, None, Budget(), quality=quality, k=n + 1, min_distance=4)
+    assert len(picks) <= n
+    assert f"only {len(picks)} picks, not {n + 1}" in caplog.text
+    with pytest.raises(InputError, match="differ in 1 to 4 slots, not 5"):
+        autosearch(SPACE, None, Budget(), min_distance=5)
 
 
 def test_a_pick_with_a_fraction_of_the_parameters_carries_a_warning(caplog):
