@@ -128,7 +128,7 @@ class _Tree:
         self.links, self.limits = reduced.links, np.arange(len(core.room))
         self.unit_load = core.load / core.unit[:, None, None]
         # Limits without pairs need no pass of their own.
-        self.has_links = core.link_load.any(axis=(1, 2, 3))
+        self.has_links: BoolArray = np.asarray(core.link_load.any(axis=(1, 2, 3)))
         self.unit_link = (
             core.link_load[self.has_links] / core.unit[self.has_links, None, None, None]
         )

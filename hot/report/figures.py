@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
-from hot.records import CheckResult, Deployment, LayerNoise, TrainResult
+from hot.records import (
+    RESOURCE_LABELS,
+    Candidate,
+    CheckResult,
+    Deployment,
+    Front,
+    LayerNoise,
+    TrainResult,
+)
 from hot.report.gather import BASELINE, Trial
 from hot.report.style import (
     BASELINE_COLOUR,
@@ -78,6 +86,49 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
         if not front or y > front[-1][1]:
             front.append((x, y))
     return front
+
+
+def front_figure(front: Front, candidates: Sequence[Candidate], path: Path) -> None:
+    """The best predicted quality within every budget of the swept resource; picks are marked."""
+    scale, unit = _scale_of(front)
+    xs = [point.amount / scale for point in front.points]
+    ys = [point.value for point in front.points]
+    with figure(path) as (axes,):
+        said = (
+            f"front, {len(xs)} points" if front.step is None else f"{len(xs)} points of the front"
+        )
+        axes.step(xs, ys, where="post", color=COLOURS[0], lw=1.6, alpha=0.6, label=said)
+        axes.scatter(xs, ys, s=10 if len(xs) < 200 else 3, color=COLOURS[0], zorder=2)
+        shown = []
+        for candidate in candidates:
+            x, y = getattr(candidate.predicted, front.resource), candidate.predicted.quality
+            if x is None or y is None:
+                continue
+            is_baseline = candidate.name == BASELINE
+            axes.scatter(
+                x / scale, y, s=150 if is_baseline else 55, marker="*" if is_baseline else "D",
+                color=BASELINE_COLOUR if is_baseline else COLOURS[1], edgecolor="white",
+                linewidth=0.8, zorder=3,
+            )  # fmt: skip
+            shown.append((x / scale, y, candidate.name))
+        axes.scatter([], [], marker="D", color=COLOURS[1], label="picks")
+        axes.scatter([], [], marker="*", s=130, color=BASELINE_COLOUR, label="baseline")
+        legend_below(axes)
+        axes.margins(x=0.08, y=0.1)
+        label = RESOURCE_LABELS[front.resource]
+        axes.set(xlabel=f"predicted {label} in {unit}", ylabel=f"quality by {front.scorer}")
+        axes.set_title("The most quality within every budget")
+        label_points(axes, [(x, y) for x, y, _ in shown], [name for *_, name in shown])
+
+
+def _scale_of(front: Front) -> tuple[float, str]:
+    """What the amounts are divided by for the axis, and its unit."""
+    most = max((point.amount for point in front.points), default=0.0)
+    if front.resource.endswith("_bytes"):
+        return (2.0**20, "MiB") if most >= 2**20 else (2.0**10, "KiB")
+    if front.resource == "macs":
+        return (1e6, "millions") if most >= 1e6 else (1.0, "units")
+    return 1.0, "mJ" if front.resource == "energy_mj" else "ms"
 
 
 def check_figure(check: CheckResult, path: Path) -> None:

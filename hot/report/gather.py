@@ -11,6 +11,7 @@ from hot.files import read_json
 from hot.records import (
     Candidate,
     Deployment,
+    Front,
     LatencyTable,
     Lut,
     Provenance,
@@ -53,6 +54,7 @@ class Findings:
     space: Space | None
     lut: Lut | None
     quality: QualityTable | None
+    front: Front | None
     candidates: tuple[Candidate, ...]
     results: dict[str, TrainResult]
     trials: tuple[Trial, ...]
@@ -114,6 +116,7 @@ def gather(run: RunFolder) -> Findings:
         space=run.space() if run.file("space.json").is_file() else None,
         lut=_load_if(run, Lut, "lut.json"),
         quality=_load_if(run, QualityTable, "quality.json"),
+        front=_load_if(run, Front, "front.json"),
         candidates=tuple(candidates),
         results=results,
         trials=_trials(run),

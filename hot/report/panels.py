@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hot.records import RESOURCE_LABELS, Front
 from hot.report.figures import (
+    front_figure,
     hpo_figure,
     noise_figure,
     pareto_figure,
@@ -54,6 +56,16 @@ def plan_panels(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | N
                 _device_source(found),
             ),
             partial(pareto_figure, measured) if measured else None,
+        ),
+        (
+            Panel(
+                "front",
+                "What every budget buys",
+                _about_front(found.front) if found.front else "",
+                "No sweep yet: run hot autosearch with --sweep.",
+                lut_source(found),
+            ),
+            partial(front_figure, found.front, found.candidates) if found.front else None,
         ),
         (
             Panel(
@@ -121,6 +133,15 @@ def plan_panels(found: Findings) -> list[tuple[Panel, Callable[[Path], None] | N
             else None,
         ),
     ]
+
+
+def _about_front(front: Front) -> str:
+    which = "All architectures of most predicted quality within some budget"
+    if front.step is not None:
+        which = "The architectures of most predicted quality at budgets in equal steps"
+    proof = "proven" if front.is_proven else "not proven: the time limit ended the sweep"
+    label = RESOURCE_LABELS[front.resource]
+    return f"{which} of {label}, {proof}, under {front.budget}. Predictions, not measurements."
 
 
 def _device_source(found: Findings) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from hot.autosearch import Tables, autosearch, baseline
+from hot.autosearch import Tables, autosearch, baseline, front
 from hot.deploy import deploy
 from hot.devices import Settings, make_device
 from hot.lut import build_lut, check_lut
@@ -35,6 +35,7 @@ def finished(tmp_path_factory):
     budget = Budget(latency_ms=table.predict_ms(space, space.original))
     picks = autosearch(space, table, budget, "accuracy", k=2)
     noted = dataclasses.replace(picks[1], notes=("a third of the baseline's parameters <b>",))
+    run.save(front(space, table, budget, lowest=0.7 * budget.latency_ms), "front.json")
     for candidate in (first, picks[0], noted):
         run.save(candidate, "candidates", f"{candidate.name}.json")
         architecture = space.parse(candidate.architecture)

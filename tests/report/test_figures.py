@@ -7,6 +7,7 @@ from PIL import Image
 from hot.records import CheckResult, EpochRow, Recipe, TrainResult
 from hot.report import check_figure, gather, pareto_front
 from hot.report.figures import (
+    front_figure,
     hpo_figure,
     noise_figure,
     pareto_figure,
@@ -42,6 +43,7 @@ def test_every_figure_of_a_finished_run_is_drawn(finished, tmp_path):
     networks = {c.name: found.architecture(c) for c in found.candidates}
     drawings = {
         "pareto": lambda path: pareto_figure(found.deployments, path),
+        "front": lambda path: front_figure(found.front, found.candidates, path),
         "lut": lambda path: lut_figure(found.table, found.space, networks, path),
         "slots": lambda path: slots_figure(found.space, networks, path),
         "prediction": lambda path: prediction_figure(found.lut.check, found.deployments, path),

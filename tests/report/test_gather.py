@@ -24,6 +24,7 @@ def test_an_empty_run_gives_nothing_but_its_provenance(tmp_path):
     found = gather(RunFolder.create(tmp_path / "run", "config: 1\n"))
     assert found.provenance is not None
     assert (found.space, found.lut, found.table, found.quality) == (None, None, None, None)
+    assert found.front is None
     assert (found.candidates, found.trials, found.deployments) == ((), (), ())
 
 

@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from hot.errors import StorageError
-from hot.records import Deployment, RunFolder
+from hot.records import Deployment, Front, RunFolder
 from hot.report import write_report
 
-FIGURES = ("pareto", "slots", "prediction", "lut", "training", "hpo", "noise")
+FIGURES = ("pareto", "front", "slots", "prediction", "lut", "training", "hpo", "noise")
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +128,22 @@ def test_a_figure_of_a_stage_that_is_gone_goes_too(copy):
     assert not copy.file("report", "noise.png").exists()
 
 
+def test_a_run_without_a_sweep_says_nothing_of_it(copy):
+    copy.file("front.json").unlink()
+    _, text = read(write_report(copy))
+    assert "What every budget buys" not in text
+    assert not copy.file("report", "front.png").exists()
+
+
+def test_the_sweep_tells_its_limits_and_whether_it_is_proven(copy):
+    _, text = read(write_report(copy))
+    assert "within some budget of latency, proven, under latency <=" in text
+    front = copy.load(Front, "front.json")
+    copy.save(dataclasses.replace(front, is_proven=False, step=0.5), "front.json")
+    _, text = read(write_report(copy))
+    assert "at budgets in equal steps of latency, not proven" in text
+
+
 def test_a_failed_and_an_unsteady_measurement_are_told_in_plain_view(copy):
     stored = copy.load(Deployment, "deployments", "accuracy-1-int8.json")
     failed = dataclasses.replace(stored.measured, latency_ms=None, failure="out of memory")
@@ -160,7 +176,7 @@ def test_a_run_that_was_only_searched_shows_its_candidates(copy):
     _, text = read(write_report(copy))
     assert "proven rank 2" in text
     assert "run hot train" in text
-    assert {path.stem for path in copy.file("report").glob("*.png")} == {"slots"}
+    assert {path.stem for path in copy.file("report").glob("*.png")} == {"front", "slots"}
 
 
 def chromium():
