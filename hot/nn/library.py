@@ -175,7 +175,7 @@ class Library:
         if not path.is_file():
             raise InputError(
                 f"the library {self.folder} has no {path.relative_to(self.folder)}; "
-                "score the run by distill first, which trains it"
+                "search with the quality 'distill' first, which makes it"
             )
         content = read_tensors(path)
         if content.get("schema") != _SCHEMA:

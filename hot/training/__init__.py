@@ -4,6 +4,7 @@ from hot.training.checkpoint import load_weights
 from hot.training.evaluate import evaluate
 from hot.training.fit import fit
 from hot.training.hpo import PRUNERS, SAMPLERS, HpoSettings, check_settings
+from hot.training.recipe import check_recipe
 from hot.training.schedule import OPTIMIZERS, SCHEDULES
 from hot.training.workers import optimise
 
@@ -13,6 +14,7 @@ __all__ = [
     "SAMPLERS",
     "SCHEDULES",
     "HpoSettings",
+    "check_recipe",
     "check_settings",
     "evaluate",
     "fit",

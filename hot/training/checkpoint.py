@@ -59,12 +59,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """The newest good checkpoint in `folder`; None where there is none.
 
-    A damaged checkpoint is passed over for the previous one.
+    A damaged checkpoint is passed over for the previous one; where both are damaged, nothing is
+    left to go on from, and the training starts anew.
 
     Raises:
-        TrainingError: it belongs to another training, or all that are there are damaged.
+        TrainingError: it belongs to another training.
     """
-    damaged = []
     for path in (folder / LATEST, folder / PREVIOUS):
         if not path.exists():
             continue
@@ -74,7 +74,6 @@ def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
             checkpoint = Checkpoint(**content)
         except (TrainingError, KeyError, TypeError) as error:
             log.warning("the checkpoint %s is damaged: %s", path, error)
-            damaged.append(path)
             continue
         if checkpoint.fingerprint != fingerprint:
             raise TrainingError(
@@ -83,11 +82,6 @@ def load_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
                 "choose another folder or remove this one"
             )
         return checkpoint
-    if damaged:
-        raise TrainingError(
-            f"every checkpoint is damaged: {', '.join(map(str, damaged))}; "
-            "remove them to train anew"
-        )
     return None
 
 

@@ -118,7 +118,7 @@ def check_library(
         where = "none is given" if library is None else f"{library.folder} has no original network"
         raise InputError(
             f"the recipe asks for {wanted}, which needs a library of trained weights, and {where}; "
-            "score the run by distill first, which makes its library, or leave "
+            "search with the quality 'distill' first, which makes the run's library, or leave "
             "inherit, distill_logits and distill_features out of the recipe"
         )
     if library.space.key != space.key:

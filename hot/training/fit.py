@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hot.training.loop import Report, count_steps, probe, run_epochs, start
 from hot.training.recipe import check_recipe
 
 BEST, RESULT = "best.pt", "result.json"
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -147,14 +149,19 @@ def _fingerprint(
 def _load_finished(folder: Path, fingerprint: str) -> TrainResult | None:
     if not (folder / RESULT).is_file():
         return None
-    result = load_record(folder / RESULT, TrainResult)
+    try:
+        result = load_record(folder / RESULT, TrainResult)
+    except InputError as error:
+        log.warning("%s; it is trained anew", error)
+        return None
     if result.fingerprint != fingerprint:
         raise TrainingError(
             f"{folder} holds another training ({result.fingerprint[:12]}, this one is "
             f"{fingerprint[:12]}): its recipe, architecture or data differ; choose another folder"
         )
     if not (folder / BEST).is_file():
-        raise TrainingError(f"{folder / BEST} is missing; remove {folder / RESULT} to train anew")
+        log.warning("%s is missing; it is trained anew", folder / BEST)
+        return None
     return result
 
 

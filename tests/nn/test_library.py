@@ -174,7 +174,7 @@ def test_an_empty_library_says_what_makes_it(space, tmp_path):
     library = Library(tmp_path, space)
     assert not library.has_original()
     for call in (library.original, lambda: library.assemble(space.original)):
-        with pytest.raises(InputError, match=r"no original\.pt; score the run by distill"):
+        with pytest.raises(InputError, match=r"no original\.pt; search with the quality 'distill'"):
             call()
 
 

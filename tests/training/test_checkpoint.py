@@ -58,11 +58,11 @@ def test_a_kill_between_the_two_renames_leaves_the_previous_one(tmp_path):
     assert len(load_checkpoint(tmp_path, "f" * 64).history) == 1
 
 
-def test_only_damaged_checkpoints_are_an_error(tmp_path):
+def test_where_all_checkpoints_are_damaged_the_training_starts_anew(tmp_path, caplog):
     for name in (LATEST, PREVIOUS):
         (tmp_path / name).write_bytes(b"junk")
-    with pytest.raises(TrainingError, match="every checkpoint is damaged"):
-        load_checkpoint(tmp_path, "f" * 64)
+    assert load_checkpoint(tmp_path, "f" * 64) is None
+    assert all(f"{name} is damaged" in caplog.text for name in (LATEST, PREVIOUS))
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):

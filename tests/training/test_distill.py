@@ -201,10 +201,10 @@ def test_a_recipe_that_asks_for_a_library_without_one_is_told_how_to_get_it(
     space, small, data, short, tmp_path
 ):
     wanted = replace(short, inherit=True)
-    with pytest.raises(InputError, match="none is given; score the run by distill"):
+    with pytest.raises(InputError, match="none is given; search with the quality 'distill'"):
         train(space, small, data, wanted, tmp_path / "t")
     empty = Library(tmp_path / "library", space)
-    with pytest.raises(InputError, match="has no original network; score"):
+    with pytest.raises(InputError, match="has no original network; search"):
         train(space, small, data, wanted, tmp_path / "t", library=empty)
     assert not (tmp_path / "t").exists()
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,28 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_changes_nothing(
     path.write_bytes(path.read_bytes()[:1000])
     train(space, data, recipe, tmp_path)
     assert are_equal(weights(tmp_path), weights(whole[0]))
+
+
+@pytest.mark.parametrize("damage", ["result.json cut", "best.pt missing", "both checkpoints cut"])
+def test_a_training_of_which_too_little_is_left_is_made_again(
+    space, data, recipe, whole, tmp_path, caplog, damage
+):
+    folder = shutil.copytree(whole[0], tmp_path / "t")
+    if damage == "result.json cut":
+        (folder / "result.json").write_text('{"schema": 1, "cand')
+    elif damage == "best.pt missing":
+        (folder / "best.pt").unlink()
+    else:
+        shutil.rmtree(folder)
+        with pytest.raises(Interrupted):
+            train(space, data, recipe, folder, report=stop_after(2))
+        for path in folder.glob("*.pt"):
+            path.write_bytes(path.read_bytes()[:1000])
+    result = train(space, data, recipe, folder)
+    assert "damaged" in caplog.text or "trained anew" in caplog.text
+    assert result.test_metric == whole[1].test_metric
+    assert are_equal(weights(folder), weights(whole[0]))
+    assert sorted(p.name for p in folder.iterdir()) == ["best.pt", "result.json"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
