@@ -109,9 +109,18 @@ shape_options = options(
         help="One choice for all repeated layers of a slot, or one each.",
     ),
 )  # fmt: skip
+model_options = options(
+    click.option(
+        "--model", help="Instead of --space: timm/NAME, torchvision/NAME or package.module:factory."
+    ),
+    click.option("--weights", help="Of the model: pretrained, none, or a file. [pretrained]"),
+    click.option("--blocks", multiple=True, help="Class name of the model's own blocks; repeat."),
+    click.option("--tie", is_flag=True, help="Equal consecutive blocks take one choice."),
+)
 space_options = options(
-    click.option("--space", required=True, help="A search space by name, or a YAML file."),
+    click.option("--space", help="A search space by name, or a YAML file."),
     shape_options,
+    model_options,
 )
 device_options = options(
     click.option("--device", default="cpu", show_default=True, help="See hot devices; or a YAML."),
@@ -130,6 +139,33 @@ lut_options = options(
 )  # fmt: skip
 
 
+quality_options = options(
+    click.option(
+        "--quality", default="macs", show_default=True,
+        help="macs, params, synflow, naswot, zico, distill, or a CSV file.",
+    ),
+    click.option("--data", help="Images for naswot, zico and distill; see hot train. [digits]"),
+    click.option("--n-train", type=click.IntRange(1), help="Use so many training images."),
+    click.option(
+        "--original-epochs", type=click.IntRange(1),
+        help="Training of the original network that distill learns from; 20, or none where the "
+        "model brings weights.",
+    ),
+    click.option("--steps", type=click.IntRange(1), help="Of distill, for every choice."),
+    click.option("--measure", help="Of distill: kl, loss or metric."),
+    click.option(
+        "--corrections", type=click.IntRange(0), default=0, show_default=True,
+        help="Rounds in which picks are measured as whole networks to correct distill's table.",
+    ),
+)  # fmt: skip
+sweep_options = options(
+    click.option("--sweep", help="Also the whole front over latency, memory, energy or macs."),
+    click.option("--sweep-from", help="Its lowest budget; else the least possible."),
+    click.option("--sweep-to", help="Its highest; else that of the search, or the baseline's."),
+    click.option("--sweep-step", help="Between its budgets; else every point of the front."),
+)
+
+
 @hot.command()
 @json_option
 def devices(as_json: bool) -> None:
@@ -145,18 +181,20 @@ def devices(as_json: bool) -> None:
 @hot.command()
 @click.argument("name", required=False)
 @shape_options
+@model_options
 @json_option
 def spaces(name: str | None, as_json: bool, **shape: Any) -> None:
-    """List the search spaces, or show one.
+    """List the search spaces, or show one: a space by name, or the one made of a model.
 
     Example: hot spaces mobilenetv2 --width 0.7
     """
     from hot import views
 
-    if name is None:
+    spec = _spec(name, **shape)
+    if spec is None:
         show(views.list_spaces(), as_json, views.draw_spaces)
     else:
-        show(views.show_space(_spec(name, **shape)), as_json, views.draw_space)
+        show(views.show_space(spec), as_json, views.draw_space)
 
 
 @hot.command("build-lut")
@@ -168,7 +206,7 @@ def spaces(name: str | None, as_json: bool, **shape: Any) -> None:
 @seed_option
 @json_option
 def build_lut(
-    space: str,
+    space: str | None,
     device: str,
     threads: int | None,
     precision: str,
@@ -191,7 +229,10 @@ def build_lut(
 
     section = _lut_section(precision, method, store, check_networks)
     target = _device(device, threads)
-    lut = pipeline.make_lut(load_spec(_spec(space, **shape)), target, section, seed, fresh)
+    spec = _spec(space, **shape)
+    if spec is None:
+        raise click.UsageError("give --space or --model")
+    lut = pipeline.make_lut(load_spec(spec), target, section, seed, fresh)
     document = views.describe_lut(lut)
     if out is not None:
         document["file"] = str(save_lut(lut, out))
@@ -229,6 +270,7 @@ def check_lut(
 @hot.command()
 @click.option("--space", help="A space by name, or a YAML file; without it, the LUT's.")
 @shape_options
+@model_options
 @device_options
 @lut_options
 @click.option("--lut", help="A LUT file or the name of a shipped one; without it, --device's own.")
@@ -245,7 +287,15 @@ def check_lut(
 @click.option("--macs-budget", help="For example 300M.")
 @click.option("--min-quality", help="For example 90% (of the baseline's score).")
 @click.option("--top-k", type=click.IntRange(1), default=8, show_default=True, help="How many.")
-@click.option("--quality", default="macs", show_default=True, help="macs, params, or a CSV file.")
+@click.option(
+    "--min-distance",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Slots in which every two picks differ.",
+)
+@quality_options
+@sweep_options
 @click.option("--solver", default="exact", show_default=True, help="exact, cbc, highs or glpk.")
 @click.option(
     "--time-limit", "time_limit_s", type=float, help="Seconds; then the best found, and its gap."
@@ -262,7 +312,6 @@ def autosearch(
     store: str | None,
     check_networks: int,
     lut: str | None,
-    quality: str,
     run: Path | None,
     seed: int,
     as_json: bool,
@@ -278,21 +327,26 @@ def autosearch(
     from hot.precheck import check_searches
     from hot.space import load_spec
 
-    shape = {key: settings.pop(key) for key in _SHAPE}
+    shape = {key: settings.pop(key) for key in (*_SHAPE, *_MODEL)}
+    quality, training = _quality_section(settings)
+    sweep = _sweep_section(settings)
     section = validate(SearchSection, settings, "the options of hot autosearch")
-    wanted = load_spec(_spec(space, **shape)) if space is not None else None
+    spec = _spec(space, **shape)
+    wanted = None if spec is None else load_spec(spec)
     if lut is not None:
         _refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
         pipeline.tell_origin(table, wanted or pipeline.space_of(table))
     elif wanted is not None:
-        check_searches(wanted, [section], quality)
+        check_searches(wanted, [section], quality.scorer)
         lut_section = _lut_section(precision, method, store, check_networks)
         table = pipeline.make_lut(wanted, _device(device, threads), lut_section, seed)
     else:
-        raise click.UsageError("give --space, or a LUT that knows its space by --lut")
-    candidates = pipeline.search_once(table, wanted, section, quality, run)
-    show(views.list_candidates(table, candidates), as_json, views.draw_candidates)
+        raise click.UsageError("give --space or --model, or a LUT that knows its space by --lut")
+    candidates, front = pipeline.search_once(
+        table, wanted, section, quality, training, run, sweep, seed
+    )
+    show(views.list_candidates(table, candidates, front), as_json, views.draw_candidates)
 
 
 @hot.command()
@@ -399,12 +453,31 @@ def _refuse_with_lut(has_space: bool) -> None:
 
 
 _SHAPE = ("width", "resolution", "classes", "channels", "granularity")
+_MODEL = ("model", "weights", "blocks", "tie")
 
 
-def _spec(space: str, **shape: Any) -> Any:
-    from hot.space import SpaceSpec
+def _spec(space: str | None, **given: Any) -> Any:
+    """How the space of a command is loaded; None where neither a space nor a model is given."""
+    from hot.space import ModelSpec, SpaceSpec
 
-    return SpaceSpec(space, *(shape[key] for key in _SHAPE))
+    settings = {key: given[key] for key in _MODEL if given[key]}
+    model = settings.pop("model", None)
+    if space is not None and (model or settings):
+        raise click.UsageError("--model and its options stand instead of --space, not beside it")
+    if settings and model is None:
+        raise click.UsageError(f"--{next(iter(settings))} needs --model")
+    name = space or model
+    if name is None:
+        return None
+    return SpaceSpec(
+        name,
+        given["width"],
+        given["resolution"],
+        given["classes"],
+        given["channels"],
+        given["granularity"],
+        None if model is None else ModelSpec(**settings),
+    )
 
 
 def _device(name: str, threads: int | None) -> Any:
@@ -424,6 +497,42 @@ def _lut_section(precision: str, method: str | None, store: str | None, check_ne
         "check_networks": check_networks,
     }
     return validate(LutSection, settings, "the options of the LUT")
+
+
+def _quality_section(settings: dict[str, Any]) -> tuple[Any, Any]:
+    """How quality is scored, and on which data, taken out of the options of a command."""
+    from hot.config import QualitySection, TrainingSection
+    from hot.files import validate
+
+    distill = {key: settings.pop(key) for key in ("steps", "measure")}
+    epochs = settings.pop("original_epochs")
+    quality = {
+        "scorer": settings.pop("quality"),
+        "distill": {key: value for key, value in distill.items() if value is not None},
+        "original": None if epochs is None else {"epochs": epochs},
+        "corrections": settings.pop("corrections"),
+    }
+    data = {key: settings.pop(key) for key in ("data", "n_train")}
+    data = {key: value for key, value in data.items() if value is not None}
+    where = "the options of the quality"
+    return validate(QualitySection, quality, where), validate(TrainingSection, data, where)
+
+
+def _sweep_section(settings: dict[str, Any]) -> Any:
+    """The sweep, if one is asked for, taken out of the options of a command."""
+    from hot.config import SweepSection
+    from hot.files import validate
+
+    resource = settings.pop("sweep")
+    ends = {
+        key: settings.pop(f"sweep_{option}")
+        for key, option in (("lowest", "from"), ("highest", "to"), ("step", "step"))
+    }
+    if resource is not None:
+        return validate(SweepSection, {"resource": resource, **ends}, "the options of the sweep")
+    if any(end is not None for end in ends.values()):
+        raise click.UsageError("--sweep-from, --sweep-to and --sweep-step need --sweep RESOURCE")
+    return None
 
 
 def _training_section(recipe: Path | None, epochs: int | None, settings: dict[str, Any]) -> Any:

@@ -4,11 +4,11 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from hot.files import read_yaml, validate
-from hot.records import Recipe
-from hot.space import SpaceSpec
+from hot.records import DataSpec, DistillSettings, Recipe
+from hot.space import ModelSpec, SpaceSpec
 
 if TYPE_CHECKING:
     from hot.training import HpoSettings
@@ -27,7 +27,13 @@ class _Section(BaseModel):
 
 
 class SpaceSection(_Section):
-    """The search space; what is not given is taken from its file."""
+    """The search space; what is not given is taken from its file.
+
+    Attributes:
+        name: a known space or a file; with `model`, `timm/NAME`, `torchvision/NAME` or
+            `package.module:factory`.
+        model: how the blocks of that model become slots; `{}` for the defaults.
+    """
 
     name: str
     width: Annotated[float, Field(gt=0)] = 1.0
@@ -35,10 +41,11 @@ class SpaceSection(_Section):
     n_classes: Annotated[int, Field(ge=2)] | None = None
     in_channels: Count | None = None
     granularity: Literal["slot", "layer"] | None = None
+    model: ModelSpec | None = None
 
     def spec(self) -> SpaceSpec:
         """The same as a record."""
-        return SpaceSpec(**self.model_dump())
+        return SpaceSpec(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class DeviceSection(_Section):
@@ -62,6 +69,25 @@ class LutSection(_Section):
     check_networks: Annotated[int, AfterValidator(_check_networks)] = 12
 
 
+class QualitySection(_Section):
+    """How quality is scored; a name or a file alone, `quality: macs`, stands for its scorer.
+
+    Attributes:
+        original: how the network is trained that a scorer compares with; by default as the
+            candidates are, and not at all where the space's model brings weights.
+        corrections: rounds in which picks are measured as whole networks to correct the table.
+    """
+
+    scorer: str = "macs"
+    distill: DistillSettings = DistillSettings()
+    original: Recipe | None = None
+    corrections: Annotated[int, Field(ge=0)] = 0
+
+
+def _read_quality(given: object) -> object:
+    return {"scorer": given} if isinstance(given, str) else given
+
+
 class SearchSection(_Section):
     """One search. Limits carry a unit (`30ms`, `2MiB`) or are a share of the baseline's (`90%`)."""
 
@@ -76,8 +102,26 @@ class SearchSection(_Section):
     macs_budget: str | None = None
     min_quality: str | None = None
     top_k: Count = 8
+    min_distance: Count = 1
     solver: str = "exact"
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class SweepSection(_Section):
+    """The front over a resource: `latency`, `memory`, `energy` or `macs`, between two budgets.
+
+    Attributes:
+        lowest: by default the least that any architecture takes.
+        highest: by default the search's own budget of this resource, or else the baseline's.
+        step: between the budgets that are asked for; by default every point of the front.
+    """
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    resource: Literal["latency", "memory", "energy", "macs"]
+    lowest: str | None = None
+    highest: str | None = None
+    step: str | None = None
 
 
 class HpoSection(_Section):
@@ -111,6 +155,10 @@ class TrainingSection(_Section):
     recipe: Recipe = Recipe()
     hpo: HpoSection = HpoSection()
 
+    def data_spec(self, seed: int) -> DataSpec:
+        """The data as a record; `seed` decides the splits."""
+        return DataSpec(self.task, self.data, self.n_train, self.n_val, self.n_test, seed)
+
 
 class DeploymentSection(_Section):
     """The precisions every candidate is deployed at."""
@@ -127,8 +175,9 @@ class Config(_Section):
     space: SpaceSection
     device: DeviceSection = DeviceSection()
     lut: LutSection = LutSection()
-    quality: str = "macs"
+    quality: Annotated[QualitySection, BeforeValidator(_read_quality)] = QualitySection()
     search: Annotated[list[SearchSection], Field(min_length=1)]
+    sweep: SweepSection | None = None
     training: TrainingSection = TrainingSection()
     deployment: DeploymentSection = DeploymentSection()
 

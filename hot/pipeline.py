@@ -5,8 +5,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from hot.autosearch import Tables, autosearch, baseline
-from hot.config import Config, LutSection, SearchSection, TrainingSection
+from hot.autosearch import SWEEPS, Tables, autosearch, baseline, front
+from hot.config import (
+    Config,
+    LutSection,
+    QualitySection,
+    SearchSection,
+    SweepSection,
+    TrainingSection,
+)
 from hot.deploy import deploy
 from hot.devices import Device, Settings, make_device
 from hot.errors import HotError, InputError, LutError
@@ -21,15 +28,20 @@ from hot.lut import (
     load_lut,
     sentinel_drift,
 )
+from hot.nn import Library, build
 from hot.precheck import check_config
-from hot.quality import score
+from hot.quality import Evidence, agreement, correct_quality, measure_plugged, needs_of, score
 from hot.records import (
     MEASURES,
     Candidate,
     DataSpec,
     Deployment,
+    Front,
+    LatencyTable,
     Lut,
     Prediction,
+    QualityTable,
+    Recipe,
     RunFolder,
     TrainResult,
     parse_budget,
@@ -39,9 +51,11 @@ from hot.records import (
 from hot.report import check_figure, write_report
 from hot.space import Space, SpaceSpec, load_spec
 from hot.tasks import DataOptions, ImageData, find_task
-from hot.training import optimise
+from hot.training import evaluate, fit, load_weights, optimise
 
 log = logging.getLogger(__name__)
+
+_AGREES = 0.95  # Spearman of predicted and measured picks at which a correction ends
 
 
 def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
@@ -55,7 +69,10 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
         check_config(config, load_spec(config.space.spec()), device)
     job = start(folder, config.space.spec(), config.text())
     lut = measure(job, device, config.lut, config.seed)
-    search(job, lut, config.search, config.quality)
+    table = assess(job, lut, config.search, config.quality, config.training, config.seed)
+    search(job, lut, config.search, table)
+    if config.sweep is not None:
+        sweep_run(job, lut, table, config.sweep, config.search[0])
     train(job, config.training, config.seed)
     for precision in config.deployment.precisions:
         deploy_all(job, device, precision)
@@ -168,19 +185,149 @@ def find_lut(name_or_path: str) -> Path:
     return path
 
 
+def assess(
+    job: RunFolder,
+    lut: Lut,
+    sections: list[SearchSection],
+    quality: QualitySection = QualitySection(),
+    training: TrainingSection = TrainingSection(),
+    seed: int = 0,
+) -> QualityTable:
+    """The quality of every choice, by the scorer of the section; corrected where it asks for it.
+
+    A scorer that compares with the original network trains it first, where the run's library does
+    not hold it yet. Called again, all of it goes on where it stopped.
+
+    Raises:
+        InputError: an unknown scorer, or a file that does not fit the space.
+        DataError: the scorer needs images, and those of `training` cannot be used.
+    """
+    space = job.space()
+    evidence = _evidence(job, space, quality, training, seed)
+    table = score(space, quality.scorer, evidence)
+    if quality.corrections:
+        table = _close_gap(lut.table(space), table, space, sections, evidence, quality.corrections)
+    return table
+
+
+def _evidence(
+    job: RunFolder | None,
+    space: Space,
+    quality: QualitySection,
+    training: TrainingSection,
+    seed: int,
+) -> Evidence:
+    """What the scorer needs and no more: images, and the run's library."""
+    needs = needs_of(quality.scorer)
+    if "data" not in needs:
+        return Evidence(seed=seed)
+    data = load_data(training.data_spec(seed), space)
+    task = find_task(training.task)
+    if "library" not in needs:
+        return Evidence(data=data, task=task, seed=seed)
+    if job is None:
+        raise InputError(
+            f"the quality {quality.scorer!r} trains networks, which a run folder keeps; give --run"
+        )
+    return Evidence(
+        data=data,
+        task=task,
+        library=_open_library(job, space, data, quality.original, training, seed),
+        folder=job.file("quality"),
+        seed=seed,
+        distill=quality.distill,
+    )
+
+
+def _open_library(
+    job: RunFolder,
+    space: Space,
+    data: ImageData,
+    original: Recipe | None,
+    training: TrainingSection,
+    seed: int,
+) -> Library:
+    """The run's library with the trained original network, which is trained now where it is not.
+
+    Args:
+        original: how it is trained; None takes the recipe of the candidates, or, where the space
+            was made from a model with weights, these weights as they are.
+    """
+    library = Library(job.file("library"), space)
+    if library.has_original():
+        return library
+    task = find_task(training.task)
+    network = build(space, space.original)
+    if original is None and _has_weights(space):
+        library.save_original(network, evaluate(network, data.val, data, task))
+        return library
+    recipe = replace(original or training.recipe.without_library, seed=seed)
+    log.info("training the original network, %d epochs", recipe.epochs)
+    folder = job.file("library", "training")
+    result = fit(space, space.original, data, recipe, folder, candidate="original", task=task)
+    load_weights(folder / result.checkpoint, network)
+    library.save_original(network, result.val_metric)
+    return library
+
+
+def _has_weights(space: Space) -> bool:
+    """Whether the original network of a space comes with trained weights."""
+    if space.backbone is None:
+        return False
+    return space.spec is None or space.spec.model is None or space.spec.model.weights != "none"
+
+
+def _close_gap(
+    latency: LatencyTable,
+    table: QualityTable,
+    space: Space,
+    sections: list[SearchSection],
+    evidence: Evidence,
+    n_rounds: int,
+) -> QualityTable:
+    """The table corrected by whole networks: the picks of each round with their distilled weights.
+
+    It ends where the measured order of the picks is the predicted one, or no pick is new.
+    """
+    measured: dict[str, float] = {}
+    corrected = table
+    for number in range(1, n_rounds + 1):
+        tables = Tables(space, latency, corrected, latency.precision)
+        origin = baseline(tables).predicted
+        picks = [pick for one in sections for pick in find_picks(tables, one, origin)]
+        keys = list(dict.fromkeys(pick.architecture for pick in picks))
+        new = [space.parse(key) for key in keys if key not in measured]
+        if not new:
+            break
+        values = measure_plugged(space, new, evidence)
+        measured |= {one.key: value for one, value in zip(new, values, strict=True)}
+        order = agreement(corrected, space, {key: measured[key] for key in keys})
+        log.info("correction %d: order of %d picks agrees to %.2f", number, len(keys), order)
+        corrected = correct_quality(table, space, measured)
+        if order >= _AGREES:
+            break
+    return corrected
+
+
 def search(
-    job: RunFolder, lut: Lut, sections: list[SearchSection], quality: str = "macs"
+    job: RunFolder,
+    lut: Lut,
+    sections: list[SearchSection],
+    quality: QualityTable | None = None,
 ) -> list[Candidate]:
     """The baseline and the picks of every search, saved in the run; best first within a search.
 
     An architecture that two searches pick is kept once, under its first name.
+
+    Args:
+        quality: as `assess` gives it; MACs without one, as in the paper.
 
     Raises:
         InfeasibleError: no architecture meets the limits of a search.
         InputError: a limit without a unit, or two searches of one name.
     """
     space = job.space()
-    table = score(space, quality)
+    table = quality or score(space)
     tables = Tables(space, lut.table(space), table, lut.precision)
     origin = baseline(tables)
     found = {origin.architecture: origin}
@@ -219,14 +366,7 @@ def _check_kept(job: RunFolder, candidate: Candidate) -> None:
 
 def find_picks(tables: Tables, section: SearchSection, reference: Prediction) -> list[Candidate]:
     """The picks of one search; shares in its limits refer to the prediction `reference`."""
-    budget = parse_budget(
-        latency=section.latency_budget,
-        memory=section.memory_budget,
-        activations=section.activation_budget,
-        energy=section.energy_budget,
-        macs=section.macs_budget,
-        reference=reference,
-    )
+    budget = parse_budget(**_limits(section), reference=reference)
     picks = autosearch(
         tables.space,
         tables.latency,
@@ -235,6 +375,7 @@ def find_picks(tables: Tables, section: SearchSection, reference: Prediction) ->
         quality=tables.quality,
         min_quality=parse_quality(section.min_quality, reference),
         k=section.top_k,
+        min_distance=section.min_distance,
         solver=section.solver,
         time_limit_s=section.time_limit_s,
         precision=tables.precision,
@@ -242,27 +383,96 @@ def find_picks(tables: Tables, section: SearchSection, reference: Prediction) ->
     return [replace(pick, budget=budget) for pick in picks]
 
 
+def find_front(
+    tables: Tables, sweep: SweepSection, section: SearchSection, reference: Prediction
+) -> Front:
+    """The front over one resource, within the other limits of a search.
+
+    Raises:
+        InfeasibleError: nothing fits the highest budget.
+        InputError: a limit without a unit, or the lowest above the highest.
+    """
+    limits = parse_budget(**_limits(section), reference=reference)
+
+    name = SWEEPS[sweep.resource]
+
+    def read(text: str | None) -> float | None:
+        ends = {sweep.resource: text}
+        value: float | None = getattr(parse_budget(**ends, reference=reference), name)
+        return value
+
+    is_limited = getattr(limits, name) is not None
+    return front(
+        tables.space,
+        tables.latency,
+        limits,
+        sweep.resource,
+        lowest=read(sweep.lowest),
+        highest=read(sweep.highest or (None if is_limited else "100%")),
+        step=read(sweep.step),
+        quality=tables.quality,
+        precision=tables.precision,
+        time_limit_s=section.time_limit_s,
+    )
+
+
+def _limits(section: SearchSection) -> dict[str, str | None]:
+    """The limits of a search as `parse_budget` names them."""
+    return {
+        "latency": section.latency_budget,
+        "memory": section.memory_budget,
+        "activations": section.activation_budget,
+        "energy": section.energy_budget,
+        "macs": section.macs_budget,
+    }
+
+
 def search_once(
-    lut: Lut, space: Space | None, section: SearchSection, quality: str, folder: Path | None
-) -> list[Candidate]:
+    lut: Lut,
+    space: Space | None,
+    section: SearchSection,
+    quality: QualitySection,
+    training: TrainingSection,
+    folder: Path | None,
+    sweep: SweepSection | None = None,
+    seed: int = 0,
+) -> tuple[list[Candidate], Front | None]:
     """The baseline and the picks of one search on a LUT; saved in a run folder where given.
 
     Args:
         space: the LUT's space; None takes the one the LUT was made for.
+        training: the data of a quality scorer that needs some.
         folder: a new run, or one of the same LUT, to which the picks are added.
+        sweep: a front to work out as well.
 
     Raises:
-        InputError: the LUT does not know its space, or the run has another LUT.
+        InputError: the LUT does not know its space, the run has another LUT, or the quality needs a
+            run folder and none is given.
     """
     space = space or space_of(lut)
     if folder is None:
-        tables = Tables(space, lut.table(space), score(space, quality), lut.precision)
+        table = score(space, quality.scorer, _evidence(None, space, quality, training, seed))
+        tables = Tables(space, lut.table(space), table, lut.precision)
         origin = baseline(tables)
-        return [origin, *find_picks(tables, section, origin.predicted)]
+        found = [origin, *find_picks(tables, section, origin.predicted)]
+        return found, find_front(tables, sweep, section, origin.predicted) if sweep else None
     if space.spec is None:
         raise InputError(f"the space {space.key} has no file, so a run cannot keep it")
-    text = f"# made by hot autosearch\nlut: {key_of(lut)}\n"
-    return search(start(folder, space.spec, text), lut, [section], quality)
+    job = start(folder, space.spec, f"# made by hot autosearch\nlut: {key_of(lut)}\n")
+    table = assess(job, lut, [section], quality, training, seed)
+    found = search(job, lut, [section], table)
+    return found, sweep_run(job, lut, table, sweep, section) if sweep else None
+
+
+def sweep_run(
+    job: RunFolder, lut: Lut, quality: QualityTable, sweep: SweepSection, section: SearchSection
+) -> Front:
+    """The front of a run, saved in it; raises what `find_front` raises."""
+    space = job.space()
+    tables = Tables(space, lut.table(space), quality, lut.precision)
+    found = find_front(tables, sweep, section, baseline(tables).predicted)
+    job.save(found, "front.json")
+    return found
 
 
 def tell_origin(lut: Lut, space: Space) -> None:
@@ -319,9 +529,7 @@ def train(job: RunFolder, section: TrainingSection, seed: int = 0) -> list[Train
     candidates = job.load_all(Candidate, "candidates")
     if not candidates:
         raise InputError(f"{job.path} has no candidates; run hot autosearch with --run {job.path}")
-    data = DataSpec(
-        section.task, section.data, section.n_train, section.n_val, section.n_test, seed
-    )
+    data = section.data_spec(seed)
     is_begun = job.file("study.db").is_file()  # a data set that could not be read binds no run
     if is_begun and job.file("data.json").is_file() and job.load(DataSpec, "data.json") != data:
         raise InputError(

@@ -11,18 +11,19 @@ from hot.config import Config, SearchSection
 from hot.devices import Device
 from hot.errors import DeviceError, InputError, unknown_name
 from hot.export import QUANTIZERS
-from hot.quality import score
+from hot.quality import check_distill, known_scorers, score
 from hot.records import Prediction, parse_budget, parse_quality
 from hot.space import Space
 from hot.tasks import DataOptions, find_task
-from hot.training import check_settings
+from hot.training import check_recipe, check_settings
 
 _ANY = Prediction(1.0, 1.0, 1, 1, 1, 1, 1.0)  # stands for the baseline that shares refer to
 
 
-def check_searches(space: Space, sections: Sequence[SearchSection], quality: str = "macs") -> None:
+def check_searches(space: Space, sections: Sequence[SearchSection], quality: str) -> None:
     """Raise `InputError` for a name, a number or a unit that no LUT can make right."""
-    score(space, quality)
+    if quality not in known_scorers():
+        score(space, quality)
     for section in sections:
         for kind, name, known in (
             ("objective", section.objective, OBJECTIVES),
@@ -52,7 +53,7 @@ def check_config(config: Config, space: Space, device: Device) -> None:
     Raises:
         HotError: names the key at fault, what it holds, and what is allowed.
     """
-    check_searches(space, config.search, config.quality)
+    check_searches(space, config.search, config.quality.scorer)
     info = device.describe()
     if config.lut.precision not in info.precisions:
         raise DeviceError(
@@ -63,6 +64,9 @@ def check_config(config: Config, space: Space, device: Device) -> None:
         if precision not in QUANTIZERS:
             raise InputError(unknown_name("precision", precision, QUANTIZERS))
     training = config.training
+    check_distill(config.quality.distill)
+    if config.quality.original is not None:
+        check_recipe(config.quality.original)
     check_settings(training.hpo.settings(), training.recipe)
     task = find_task(training.task)
     sizes = DataOptions(

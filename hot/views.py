@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from hot.devices import known_devices
 from hot.records import (
+    RESOURCE_LABELS,
     Candidate,
     CheckResult,
     Deployment,
+    Front,
     Lut,
     RunFolder,
+    format_resource,
     from_document,
     to_document,
 )
@@ -21,6 +25,7 @@ from hot.space import SpaceSpec, describe_space, load_spec, space_files
 from hot.units import format_bytes, format_count, format_ms
 
 Document = dict[str, Any]
+_SHOWN_POINTS = 16
 out = Console(highlight=False, soft_wrap=True)
 
 
@@ -185,11 +190,14 @@ def _check_line(check: Document | None) -> str:
 # Candidates and runs -----------------------------------------------------------------------------
 
 
-def list_candidates(lut: Lut, candidates: Sequence[Candidate]) -> Document:
-    """Picks and baseline with their predictions, and what the predictions rest on."""
+def list_candidates(
+    lut: Lut, candidates: Sequence[Candidate], front: Front | None = None
+) -> Document:
+    """Picks and baseline with their predictions, what these rest on, and the front if there is."""
     return {
         "lut": describe_lut(lut),
         "candidates": [to_document(candidate) for candidate in candidates],
+        "front": None if front is None else to_document(front),
     }
 
 
@@ -208,19 +216,52 @@ def draw_candidates(document: Document) -> None:
                 format_count(predicted["params"]),
                 format_bytes(predicted["weight_bytes"]),
                 format_bytes(predicted["activation_bytes"]),
+                _score(predicted["quality"]),
                 "yes" if candidate["is_proven"] else "-",
                 candidate["architecture"],
             )
         )
         notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
     columns = ("candidate", "latency", "energy", "MACs", "params", "weights", "activations")
-    _table((*columns, "proven", "architecture"), rows)
+    _table((*columns, "quality", "proven", "architecture"), rows)
     for note in notes:
         out.print(f"note: {note}")
+    if document["front"] is not None:
+        _draw_front(document["front"])
     lut = document["lut"]
     out.print(
         f"predictions: LUT on {lut['device']['name']} ({lut['device']['kind']}), "
         f"{_check_line(lut['check'])}"
+    )
+
+
+def _score(quality: float | None) -> str:
+    if quality is None:
+        return "-"
+    return format_count(quality) if quality >= 1000 else f"{quality:.4g}"
+
+
+def _draw_front(front: Document) -> None:
+    """The points of a front, of many an even selection."""
+    resource, points = front["resource"], front["points"]
+    picked = sorted({round(i) for i in np.linspace(0, len(points) - 1, _SHOWN_POINTS)})
+    rows = [
+        (
+            format_resource(resource, point["amount"]),
+            _score(point["value"]),
+            format_count(point["predicted"]["macs"]),
+            format_count(point["predicted"]["params"]),
+            point["architecture"],
+        )
+        for point in (points[i] for i in picked)
+    ]
+    label = RESOURCE_LABELS[resource]
+    _table((label, f"quality ({front['scorer']})", "MACs", "params", "architecture"), rows)
+    out.print(
+        f"front: {len(points)} points by {label}, "
+        f"{'proven' if front['is_proven'] else 'not proven'}, {front['seconds']:.2f} s"
+        + ("" if front["step"] is None else f", at steps of {front['step']:.4g}")
+        + ("; --json tells all" if len(picked) < len(points) else "")
     )
 
 

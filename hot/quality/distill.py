@@ -30,7 +30,7 @@ from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.parallel import in_processes
 from hot.quality.plug import Images, Suffix, part_names, run
-from hot.quality.settings import check_settings, find_device, find_processes
+from hot.quality.settings import check_distill, find_device, find_processes
 from hot.quality.teach import Features, Pupil, guarded, teach
 from hot.records import DistillSettings, LeftOut, QualityTable, load_record, save_record
 from hot.space import Choice, Slot, Space
@@ -143,7 +143,7 @@ def prepare(space: Space, evidence: Evidence) -> Lesson:
     data, library, settings = evidence.data, evidence.library, evidence.distill
     if data is None or library is None:
         raise ValueError("distill needs data and a library")
-    check_settings(settings)
+    check_distill(settings)
     if not library.has_original():
         raise InputError(
             f"the library {library.folder} has no trained original network to learn from; train "

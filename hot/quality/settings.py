@@ -12,7 +12,7 @@ from hot.records import DistillSettings
 from hot.training.precision import PRECISIONS
 
 
-def check_settings(settings: DistillSettings) -> None:
+def check_distill(settings: DistillSettings) -> None:
     """Raise `InputError` unless every number and name is allowed; names it."""
     for kind, name, known in (
         ("optimizer", settings.optimizer, OPTIMIZERS),

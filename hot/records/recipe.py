@@ -81,8 +81,13 @@ class Recipe:
     @property
     def without_library(self) -> "Recipe":
         """The same training from scratch and without a teacher."""
-        plain = {item.name: item.default for item in dataclasses.fields(self)}
-        return dataclasses.replace(self, **{name: plain[name] for name in _OF_A_LIBRARY})
+        return dataclasses.replace(
+            self,
+            inherit=Recipe.inherit,
+            distill_logits=Recipe.distill_logits,
+            distill_temperature=Recipe.distill_temperature,
+            distill_features=Recipe.distill_features,
+        )
 
     @property
     def numbers(self) -> dict[str, object]:
