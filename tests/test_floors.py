@@ -24,8 +24,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {("export", "nn")}
 HEAVY = {
     "torch": {"nn", "export", "tasks", "training", "quality", "deploy"},
-    "torchvision": {"tasks", "training"},
-    "timm": {"training"},
+    "torchvision": {"nn", "tasks", "training"},
+    "timm": {"nn", "training"},
     "optuna": {"training"},
     "sqlalchemy": {"lut", "training"},  # training: for the errors of Optuna's storage alone
     "onnxruntime": {"devices", "export", "deploy"},

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from hot.devices.robust import robust_spread
 from hot.lut.attribute import PartTime
-from hot.records import HEAD, LutEntry
+from hot.records import HEAD, STEM, LutEntry
 
 Array = NDArray[np.float64]
 
@@ -49,8 +49,8 @@ class NetworkTime:
 def calibrate(networks: Sequence[NetworkTime], weight_bytes: dict[str, int]) -> dict[str, LutEntry]:
     """The entry of every work that occurs in `networks`; eq. (1).
 
-    The constant c counts to the head. Energy, where the device tells it, is shared in proportion
-    to latency.
+    The constant c counts to the head, or to the stem where no head is told apart. Energy, where the
+    device tells it, is shared in proportion to latency.
     """
     samples: dict[str, list[PartTime]] = {}
     for network in networks:
@@ -61,7 +61,8 @@ def calibrate(networks: Sequence[NetworkTime], weight_bytes: dict[str, int]) -> 
     nodes = np.array([np.mean([p.n_nodes for p in samples[key]]) for key in keys])
     counts = _count_matrix(networks, keys)
     totals = np.array([network.total_ms for network in networks])
-    is_head = np.array([float(key == HEAD) for key in keys])
+    constant = HEAD if HEAD in samples else STEM
+    is_head = np.array([float(key == constant) for key in keys])
     weights = np.array([weight_bytes[key] for key in keys], dtype=float)
     values = _fit_overheads(counts, totals, profiled, nodes, weights, is_head)
     values = _fit_corrections(counts, totals, values)

@@ -1,5 +1,6 @@
 """The ways to fill a look-up table: what to measure, and how entries follow from it."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from hot.errors import LutError, unknown_name
 from hot.lut.calibrate import NetworkTime, calibrate
 from hot.lut.plan import Job, Work, covering_networks, isolated_jobs, network_job, unique_work
 from hot.lut.store import JobResult
-from hot.records import ESTIMATES, MEASURES, LutEntry
+from hot.records import ESTIMATES, MEASURES, STEM, LutEntry
 from hot.space import Space
+
+log = logging.getLogger(__name__)
 
 # More networks tell more than more samples of each: a network's own context moves its parts by some
 # percent, and no repetition averages that out. Eight samples of the fastest of three runs are
@@ -80,7 +83,36 @@ def _entries_isolated(
         for result in results
         if result.latency_ms is not None
     }
-    return _complete(space, unique_work(space), found, results)
+    works = unique_work(space)
+    if space.backbone is not None and STEM in found:
+        blocks = [found.get(key) for _, key in network_job(space, space.original).parts[1:]]
+        if None not in blocks:
+            found[STEM] = _without(found[STEM], [entry for entry in blocks if entry is not None])
+    return _complete(space, works, found, results)
+
+
+def _without(whole: LutEntry, blocks: list[LutEntry]) -> LutEntry:
+    """What a whole network takes beside its blocks, which were measured alone.
+
+    Assumption: blocks cost alone what they cost in the network. Alone they run from warm caches, so
+    the rest may come out too large; where it comes out below nothing, it is nothing.
+    """
+    latency_ms = whole.latency_ms - sum(entry.latency_ms for entry in blocks)
+    energies = [entry.energy_mj for entry in (whole, *blocks) if entry.energy_mj is not None]
+    if latency_ms < 0:
+        log.warning(
+            "the original blocks measured alone take %.3f ms more than their whole network "
+            "(%.3f ms); the rest of it counts as nothing: choose the method in-context",
+            -latency_ms,
+            whole.latency_ms,
+        )
+    energy_mj = None if len(energies) <= len(blocks) else 2 * energies[0] - sum(energies)
+    return LutEntry(
+        max(0.0, latency_ms),
+        whole.spread,
+        whole.n_samples,
+        None if energy_mj is None else max(0.0, energy_mj),
+    )
 
 
 def _complete(

@@ -1,26 +1,35 @@
 """Torch bodies of operators and architectures."""
 
+from hot.nn.backbone import keep_model_space, load_model_space, space_from_model
 from hot.nn.blocks import build_block, build_head, example, initialise
 from hot.nn.build import Network, build, part_names
+from hot.nn.discover import Discovery, Found, discover
 from hot.nn.fold import fold_norms
-from hot.nn.graft import Grafted
+from hot.nn.graft import Grafted, Part
 from hot.nn.library import Library
 from hot.nn.seeded import seeded
 from hot.nn.tensors import copy_state, read_tensors, write_tensors
 
 __all__ = [
+    "Discovery",
+    "Found",
     "Grafted",
     "Library",
     "Network",
+    "Part",
     "build",
     "build_block",
     "build_head",
     "copy_state",
+    "discover",
     "example",
     "fold_norms",
     "initialise",
+    "keep_model_space",
+    "load_model_space",
     "part_names",
     "read_tensors",
     "seeded",
+    "space_from_model",
     "write_tensors",
 ]

@@ -2,7 +2,16 @@
 
 from hot.space.counts import PRECISIONS, Counts, count_block
 from hot.space.foreign import Backbone, Foreign, count_body
-from hot.space.load import describe_space, find_space, load_space, load_spec, space_files
+from hot.space.load import (
+    describe_space,
+    find_space,
+    keep_spec,
+    load_kept,
+    load_space,
+    load_spec,
+    space_files,
+)
+from hot.space.menu import MenuRow, expand_menu
 from hot.space.operators import (
     OPERATORS,
     Choice,
@@ -15,7 +24,7 @@ from hot.space.operators import (
 )
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Architecture, Head, Slot, Space
-from hot.space.spec import SpaceSpec
+from hot.space.spec import ModelSpec, SpaceSpec
 
 __all__ = [
     "OPERATORS",
@@ -29,6 +38,8 @@ __all__ = [
     "Foreign",
     "Head",
     "Layer",
+    "MenuRow",
+    "ModelSpec",
     "Operator",
     "Rules",
     "Shape",
@@ -38,8 +49,11 @@ __all__ = [
     "count_block",
     "count_body",
     "describe_space",
+    "expand_menu",
     "find_space",
+    "keep_spec",
     "known_operators",
+    "load_kept",
     "load_space",
     "load_spec",
     "make_divisible",

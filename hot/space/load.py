@@ -1,34 +1,30 @@
 """Search spaces from YAML: found by name or path, validated with the file and key at fault."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hot.errors import SpaceError, unknown_name
-from hot.files import read_yaml, validate
-from hot.space.operators import Choice, Layer, Rules, find_operator, parse_choice
+from hot.errors import InputError, SpaceError, unknown_name
+from hot.files import read_text, read_yaml, validate, write_text
+from hot.space.menu import MenuRow, OddKernel, expand_menu
+from hot.space.operators import Choice, Layer, Rules, parse_choice
 from hot.space.shapes import Block, Conv, Shape, make_divisible
 from hot.space.space import Head, Slot, Space
 from hot.space.spec import SpaceSpec
 
+_KEPT = "space.yaml"
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
 
 Positive = Annotated[int, Field(gt=0)]
-OddKernel = Literal[1, 3, 5, 7, 9, 11]
 Stride = Literal[1, 2, 4]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Menu(_Model):
-    operator: str
-    expansion: list[Annotated[float, Field(gt=0, le=64)]] = [1.0]
-    kernel: list[OddKernel] = [1]
 
 
 class _Stem(_Model):
@@ -64,7 +60,7 @@ class _SpaceModel(_Model):
     granularity: Literal["slot", "layer"] = "slot"
     stem: _Stem
     head: _HeadModel
-    menus: dict[str, Annotated[list[_Menu], Field(min_length=1)]]
+    menus: dict[str, Annotated[list[MenuRow], Field(min_length=1)]]
     slots: Annotated[list[_SlotModel], Field(min_length=1)]
 
 
@@ -100,7 +96,10 @@ def describe_space(name_or_path: str) -> tuple[str, list[float]]:
 
 
 def load_spec(spec: SpaceSpec) -> Space:
-    """The space of a specification; raises what `load_space` raises."""
+    """The space of a specification; raises what `load_space` or `space_from_model` raises."""
+    if spec.model is not None:
+        made: Space = _model_room().load_model_space(spec)
+        return made
     return load_space(
         spec.name,
         width=spec.width,
@@ -109,6 +108,38 @@ def load_spec(spec: SpaceSpec) -> Space:
         in_channels=spec.in_channels,
         granularity=spec.granularity,
     )
+
+
+def keep_spec(spec: SpaceSpec | None, folder: Path) -> SpaceSpec:
+    """Copy to `folder` what the space is loaded from; the specification that `load_kept` takes.
+
+    Raises:
+        InputError: the space has no specification, as one of a model that was given as an object.
+        StorageError: the folder cannot be written.
+    """
+    if spec is None:
+        raise InputError(
+            "the space was made of an object of this process, so no folder can keep it: give the "
+            "model by name, as 'timm/NAME', 'torchvision/NAME' or 'package.module:factory'"
+        )
+    if spec.model is not None:
+        kept: SpaceSpec = _model_room().keep_model_space(spec, folder)
+        return kept
+    write_text(folder / _KEPT, read_text(find_space(spec.name), "search space"))
+    return spec
+
+
+def load_kept(spec: SpaceSpec, folder: Path) -> Space:
+    """The space that `keep_spec` put into `folder`, which may have moved since."""
+    if spec.model is not None:
+        made: Space = _model_room().load_model_space(spec, folder)
+        return made
+    return load_spec(replace(spec, name=str(folder / _KEPT)))
+
+
+def _model_room() -> Any:
+    """The room of torch, which makes spaces of models: loaded when a space asks for it."""
+    return import_module("hot.nn")
 
 
 def load_space(
@@ -163,7 +194,10 @@ def _make_space(
         (Conv(image.channels, stem_channels, model.stem.kernel, model.stem.stride),),
         pool_stride=model.stem.pool_stride,
     )
-    menus = {name: _expand_menu(path, name, rows) for name, rows in model.menus.items()}
+    menus = {
+        name: expand_menu(f"search space {path}: menus.{name}", rows)
+        for name, rows in model.menus.items()
+    }
     shape, slots = stem.output(image), []
     for index, row in enumerate(model.slots):
         where = f"search space {path}: slots.{index}"
@@ -191,25 +225,6 @@ def _make_head(model: _SpaceModel, width: float, shape: Shape, n_classes: int) -
         return Head(shape, None, n_classes)
     channels = make_divisible(model.head.channels * max(1.0, width), model.round_to)
     return Head(shape, Conv(shape.channels, channels), n_classes)
-
-
-def _expand_menu(path: Path, name: str, rows: list[_Menu]) -> tuple[Choice, ...]:
-    choices: list[Choice] = []
-    for index, row in enumerate(rows):
-        where = f"search space {path}: menus.{name}.{index}"
-        try:
-            parameters = find_operator(row.operator).parameters
-        except SpaceError as error:
-            raise SpaceError(f"{where}.operator: {error}") from error
-        for given in ("expansion", "kernel"):
-            if given in row.model_fields_set and given not in parameters:
-                raise SpaceError(
-                    f"{where}.{given}: the operator {row.operator!r} has no {given}; remove the key"
-                )
-        choices += [Choice(row.operator, e, k) for e in row.expansion for k in row.kernel]
-    if len(set(choices)) < len(choices):
-        raise SpaceError(f"search space {path}: menus.{name} names a choice twice")
-    return tuple(choices)
 
 
 def _make_layers(

@@ -1,13 +1,11 @@
 """Spaces are read from YAML; what is wrong is named with file, key and what is allowed."""
 
-import re
-
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hot.errors import SpaceError
+from hot.errors import InputError, SpaceError
 from hot.space import SpaceSpec, load_space, load_spec, space_files
 from hot.space.load import find_space
 
@@ -120,8 +118,10 @@ def test_a_truncated_space_is_refused_or_whole(tmp_path_factory, n):
     text = space_files()["digits"].read_text()
     path = tmp_path_factory.mktemp("cut") / "digits.yaml"
     path.write_text(text[: min(n, len(text) - 60)])
-    with pytest.raises(Exception, match=re.escape(str(path))):
-        load_space(str(path))
+    try:  # cut at the end of a slot, it is a whole space of fewer slots
+        assert len(load_space(str(path)).slots) < len(load_space("digits").slots)
+    except InputError as error:
+        assert str(path) in str(error)
 
 
 def test_an_unknown_space_names_the_near_match():
