@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from hot.errors import InputError
-from hot.nn import Library, build, build_block
+from hot.nn import Library, build, build_block, fold_norms
 from hot.progress import progress
 from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
@@ -151,7 +151,7 @@ def prepare(space: Space, evidence: Evidence) -> Lesson:
         )
     evidence.task.check_head(space, data)
     device = find_device(evidence.device)
-    network: Any = library.original()
+    network: Any = fold_norms(library.original())
     network = network.to(device, memory_format=torch.channels_last)
     network.requires_grad_(False).eval()
     rng = np.random.default_rng(evidence.seed)
@@ -232,7 +232,7 @@ def _plug(lesson: Lesson, suffix: Suffix, choice: Choice, pupils: list[Pupil]) -
 
     if not whole.failure:
         with guarded(whole):
-            scores = lesson.scores(suffix([pupil.module for pupil in pupils]))
+            scores = lesson.scores(suffix([fold_norms(pupil.module) for pupil in pupils]))
     if not whole.failure and not all(math.isfinite(value) for value in scores.values()):
         whole.failure = f"its scores are not finite: {scores}"
     if whole.failure:

@@ -15,7 +15,7 @@ from hot.tasks import ImageData, Split, Task
 from hot.training.evaluate import Normalise
 from hot.training.precision import autocast
 
-EVAL_BATCH = 250
+EVAL_BATCH = 64  # small, so that maps stay in the cache
 
 
 class _Reached(Exception):
