@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hot.errors import DataError, InputError, TrainingError
-from hot.nn import build
+from hot.nn import Library, build
 from hot.records import Recipe, TrainResult, load_record, save_record
 from hot.tasks import DataOptions, load_images
 from hot.training import HpoSettings, evaluate, fit, load_weights, optimise
@@ -172,3 +172,28 @@ def test_what_cannot_work_is_refused_before_anything_is_started(run, make_candid
     with pytest.raises(InputError, match="unknown schedule"):
         search(run, make_candidates(1), base=replace(BASE, schedule="cosin"))
     assert not run.file("study.db").exists()
+
+
+def test_trials_inherit_from_the_runs_library(run, make_candidates, space, tmp_path):
+    candidates = make_candidates(2)[1:]  # not the original
+    base = replace(BASE, epochs=1, inherit=True, distill_logits=0.5)
+    with pytest.raises(InputError, match="search with the quality 'distill' first"):
+        search(run, candidates, HpoSettings(), base)
+    assert not run.file("study.db").exists()
+    library = Library(run.file("library"), space)
+    library.save_original(build(space, space.original), 0.5)
+    (result,) = search(run, candidates, HpoSettings(), base)
+    assert result.n_images_taught == 256
+    data = load_images("digits", space.stem_input, n_train=256, n_val=100, n_test=100)
+    architecture = space.parse(candidates[0].architecture)
+    alone = fit(
+        space,
+        architecture,
+        data,
+        result.recipe,
+        tmp_path / "t",
+        n_threads=result.n_threads,
+        library=library,
+    )
+    assert are_equal(weights(run.path / result.checkpoint), weights(tmp_path / "t" / "best.pt"))
+    assert alone.test_metric == result.test_metric
