@@ -1,6 +1,13 @@
 """Quality of every choice of a space, as one table; higher is better."""
 
 from hot.quality.contract import Evidence, Scorer
+from hot.quality.correct import (
+    agreement,
+    correct_quality,
+    images_per_network,
+    measure_plugged,
+    order_agreement,
+)
 from hot.quality.counts import score_macs, score_params
 from hot.quality.file import load_quality
 from hot.quality.measures import MEASURES
@@ -12,10 +19,15 @@ __all__ = [
     "SCORERS",
     "Evidence",
     "Scorer",
+    "agreement",
     "check_distill",
+    "correct_quality",
+    "images_per_network",
     "known_scorers",
     "load_quality",
+    "measure_plugged",
     "needs_of",
+    "order_agreement",
     "score",
     "score_macs",
     "score_network",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hot.errors import InputError, unknown_name
 from hot.quality.contract import Evidence, Scorer
+from hot.quality.correct import network_distill
 from hot.quality.counts import network_macs, network_params, score_macs, score_params
 from hot.quality.distill import score_distill
 from hot.quality.file import load_quality
@@ -40,6 +41,7 @@ SCORERS: dict[str, Scorer] = {
         score_distill,
         "LANA: Molchanov et al., ECCV 2022; Puzzle: Bercovich et al. 2024",
         needs=("data", "library"),
+        network=network_distill,
     ),
 }
 _GIVE = {
