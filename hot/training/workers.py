@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from hot.errors import InputError, StorageError, TrainingError
 from hot.interrupt import check_interrupt
@@ -331,7 +332,7 @@ def _collect(
     results, failures = [], []
     for candidate in candidates:
         found = [
-            load_record(path, TrainResult)
+            _load_trial(run, path)
             for number in studies[candidate.name].with_result()
             if (path := run.file("training", candidate.name, f"trial-{number}", RESULT)).is_file()
         ]
@@ -346,6 +347,22 @@ def _collect(
             f"every trial failed of {'; '.join(failures)}. Change the recipe or the ranges"
         )
     return results
+
+
+def _load_trial(run: RunFolder, path: Path) -> TrainResult:
+    """The result of a trial that is closed; what is damaged can be made again."""
+    again = (
+        f"remove {run.file('study.db')} and give the same command again: "
+        "whole trainings are kept, this one is made anew"
+    )
+    try:
+        result = load_record(path, TrainResult)
+    except InputError as error:
+        raise TrainingError(f"{error}, or {again}") from error
+    weights = run.path / result.checkpoint
+    if not weights.is_file():
+        raise TrainingError(f"the weights {weights} are missing; {again}")
+    return result
 
 
 @contextlib.contextmanager

@@ -197,3 +197,24 @@ def test_trials_inherit_from_the_runs_library(run, make_candidates, space, tmp_p
     )
     assert are_equal(weights(run.path / result.checkpoint), weights(tmp_path / "t" / "best.pt"))
     assert alone.test_metric == result.test_metric
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("result.json", lambda path: path.write_text("{"), "is damaged"),
+        ("best.pt", lambda path: path.unlink(), "are missing"),
+    ],
+)
+def test_a_finished_trial_that_is_damaged_says_how_it_is_made_again(
+    run, make_candidates, name, damage, words
+):
+    base = replace(BASE, epochs=1)
+    (before,) = search(run, make_candidates(1), HpoSettings(), base)
+    damage(run.file("training", "c0", "trial-0", name))
+    with pytest.raises(TrainingError, match=rf"{words}.*remove .*study\.db"):
+        search(run, make_candidates(1), HpoSettings(), base)
+    run.file("study.db").unlink()
+    (after,) = search(run, make_candidates(1), HpoSettings(), base)
+    assert after.test_metric == before.test_metric
+    assert run.file("training", "c0", "trial-0", name).stat().st_size > 100
