@@ -29,8 +29,9 @@ class Recipe:
         precision: `auto` probes whether bfloat16 pays here; or `fp32`, `bf16`.
         inherit: the training starts from the library's weights: the original network's where the
             architecture keeps it, distilled blocks elsewhere. A fifth of the learning rate of a
-            start from scratch is a good first try: on digits it began better than that rate itself
-            and than a fiftieth (after an epoch 0.95, 0.80, 0.93), and ended as well.
+            start from scratch is a first try: on digits (one seed) the validation accuracy after
+            one epoch was 0.95 with it, 0.80 with the whole rate and 0.93 with a fiftieth; after
+            four epochs 0.98, 0.98 and 0.96.
         distill_logits: weight in [0, 1] of the divergence of the class probabilities from the
             teacher's, both at `distill_temperature`, times its square; 0 for none.
         distill_temperature: of both softmaxes; 1 leaves the probabilities as they are.
