@@ -3,13 +3,12 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hot.autosearch.program import Program
 from hot.autosearch.reduce import Reduced, reduce_program
 from hot.autosearch.search import build_program
-from hot.autosearch.sweep import Point, sweep
+from hot.autosearch.sweep import sweep
 from hot.autosearch.tables import Tables
 from hot.autosearch.topk import explain_infeasible, find_nearest
 from hot.errors import InputError, unknown_name
@@ -33,7 +32,7 @@ SWEEPS: dict[str, str] = {
     "energy": "energy_mj",
     "macs": "macs",
 }
-_MAX_POINTS = 1000
+_MAX_POINTS = 200
 _MOST_STEPS = 100_000
 
 
@@ -77,8 +76,8 @@ def front(
         lowest: None starts at the least that any architecture within the other limits takes.
         step: ask for the budgets lowest, lowest + step, ... and highest alone: every point is still
             proven best within its budget, but points between are left out.
-        max_points: a front of more is thinned to the points that are best within this number of
-            budgets at equal steps; the record says so by its `step`.
+        max_points: a front of more (real ones may have 100,000) is thinned to the points that are
+            best within this number of budgets at equal steps; the record says so by its `step`.
         quality: score to maximise; None takes MACs.
         precision: of weights and activations; None takes the LUT's, or fp32 without one.
         time_limit_s: after it, what is known of the front, not proven.
@@ -133,6 +132,8 @@ def solve_front(
 ) -> FrontAnswer:
     """The front of `program` over its sum limit `name`, from `lowest` to that limit.
 
+    Without a `step`, a front of more than `max_points` is thinned as `front` says.
+
     Raises:
         InfeasibleError: no solution within the limits.
         InputError: a step or number of points that is not positive, or more than 100,000 steps.
@@ -149,22 +150,21 @@ def solve_front(
         program, sums=(swept, *(limit for limit in program.sums if limit is not swept))
     )
     reduced = reduce_program(program, kept=1)
-    budgets = None if step is None else _grid(program, lowest, step)
-    rooms = None if budgets is None else [_room(program, reduced, budget) for budget in budgets]
+    low = _start(program, lowest)
+    asked = [] if step is None else _grid(low, swept.limit, step)
+    coarser = (swept.limit - low) / max(max_points - 1, 1)
+    coarse = [low + i * coarser for i in range(max_points - 1)] + [swept.limit]
+    rooms, coarse_rooms = ([_room(program, reduced, b) for b in x] for x in (asked, coarse))
     bottom = -1 if lowest is None else _room(program, reduced, lowest)
-    found, is_complete = sweep(reduced, bottom, rooms, deadline)
-    if is_complete and not found:
+    found = sweep(reduced, bottom, rooms or None, coarse_rooms, deadline)
+    if found.is_proven and not found.points:
         raise explain_infeasible(program)
-    if len(found) > max_points:
-        low = program.amount(name, _choices(reduced, found[0])) if lowest is None else lowest
-        step = (swept.limit - low) / max(max_points - 1, 1)
-        thinned = [low + i * step for i in range(max_points - 1)]
-        found = _thin(found, [_room(program, reduced, b) for b in (*thinned, swept.limit)])
     answers = []
-    for point in found:
-        choices = _choices(reduced, point)
+    for _, _, classes in found.points:
+        choices = tuple(reduced.members[s][c][0] for s, c in enumerate(classes))
         answers.append((choices, program.amount(name, choices), program.value(choices)))
-    return FrontAnswer(tuple(answers), step, is_complete, time.monotonic() - start)
+    step = coarser if found.is_thinned else step
+    return FrontAnswer(tuple(answers), step, found.is_proven, time.monotonic() - start)
 
 
 def _start(program: Program, lowest: float | None) -> float:
@@ -177,32 +177,17 @@ def _start(program: Program, lowest: float | None) -> float:
     return program.amount(program.sums[0].name, least.choices)
 
 
-def _grid(program: Program, lowest: float | None, step: float) -> list[float]:
-    """The budgets lowest, lowest + step, ..., and the highest."""
+def _grid(low: float, high: float, step: float) -> list[float]:
+    """The budgets low, low + step, ..., and the highest."""
     if not step > 0:
         raise InputError(f"the step of a sweep must be greater than 0, not {step}")
-    low, high = _start(program, lowest), program.sums[0].limit
     n_steps = max(math.ceil((high - low) / step - 1e-9), 0)
     if n_steps > _MOST_STEPS:
         raise InputError(f"a step of {step} makes {n_steps:,} budgets; take a larger one")
     return [*(low + i * step for i in range(n_steps)), high]
 
 
-def _choices(reduced: Reduced, point: Point) -> tuple[int, ...]:
-    return tuple(reduced.members[s][c][0] for s, c in enumerate(point[2]))
-
-
 def _room(program: Program, reduced: Reduced, budget: float) -> int:
     """A budget of the first limit in the integers of `reduced`; -1 where it is below all loads."""
     whole = program.scaled_sums[0].room(budget, program.sums[0].fixed)
     return max((whole - reduced.load_offset[0]) // reduced.load_step[0], -1)
-
-
-def _thin(points: Sequence[Point], rooms: Sequence[int]) -> list[Point]:
-    """The points that are best within some of the rooms, ascending."""
-    kept: list[Point] = []
-    for room in rooms:
-        inside = [point for point in points if point[0] <= room]
-        if inside and (not kept or inside[-1] != kept[-1]):
-            kept.append(inside[-1])
-    return kept

@@ -54,31 +54,54 @@ class _Labels:
         return _Labels(self.path[index], self.gain[index], self.load[index], self.slack[index])
 
 
-def sweep(
-    reduced: Reduced, lowest: int, budgets: Sequence[int] | None, deadline: float | None = None
-) -> tuple[list[Point], bool]:
-    """The front over the first limit of `reduced`: (load, gain, classes) by load; if it is proven.
+@dataclass(frozen=True, eq=False)
+class Swept:
+    """A front over the first limit of a program.
 
-    It is the best solution within every budget from `lowest` to the limit's room, each of the least
-    load among those of its gain; with `budgets`, that within each of these alone.
+    Attributes:
+        points: by load.
+        is_thinned: only the points that are best within the coarse budgets are there.
+        is_proven: every point is best within its budget, and none is missing.
+    """
+
+    points: list[Point]
+    is_thinned: bool
+    is_proven: bool
+
+
+def sweep(
+    reduced: Reduced,
+    lowest: int,
+    budgets: Sequence[int] | None,
+    coarse: Sequence[int] = (),
+    deadline: float | None = None,
+) -> Swept:
+    """The best solution within every budget from `lowest` to the room of the first limit.
+
+    Of solutions of one gain it is one of the least load.
 
     Args:
         lowest: a room of the first limit; -1 for the least there is.
+        budgets: ask for these alone.
+        coarse: ask for these alone as soon as the front is known to have more points than these.
         deadline: `time.monotonic()` at which to stop with the front known by then.
     """
     if not reduced.is_feasible:
-        return [], True
-    table = _Table(reduced, lowest)
-    front: list[Point] = table.first_points()
+        return Swept([], False, True)
+    table, highest, is_thinned = _Table(reduced, lowest), int(reduced.room[0]), False
+    front = table.first_points()
     for beam in (*_BEAMS, None):
-        found = table.run(_ask(front, lowest, int(reduced.room[0]), budgets), beam, deadline)
-        if found is None:
-            return _answers(front, lowest, budgets), False
-        labels, is_whole = found
-        front = _merge(front, labels)
-        if is_whole:
+        found = table.run(_ask(front, lowest, highest, budgets), beam, deadline)
+        if found is not None:
+            front = _merge(front, found[0])
+        answers = _answers(front, lowest, budgets)
+        if budgets is None and coarse and len(answers) > len(coarse):
+            # A whole front stays proven when it is thinned; a beam's is asked for anew.
+            budgets, is_thinned = coarse, True
+            answers = _answers(front, lowest, budgets)
+        if found is None or found[1]:
             break
-    return _answers(front, lowest, budgets), True
+    return Swept(answers, is_thinned, found is not None)
 
 
 def _merge(front: list[Point], labels: _Labels) -> list[Point]:

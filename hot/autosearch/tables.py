@@ -1,7 +1,7 @@
 """What is known of the choices of a space: every resource by slot and choice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hot.errors import InputError, LutError, unknown_name
 from hot.records import LatencyTable, PairTerm, Prediction, QualityTable, sum_pairs
@@ -43,6 +43,7 @@ class Tables:
     latency: LatencyTable | None = None
     quality: QualityTable | None = None
     precision: str = "fp32"
+    _known: dict[str, Amounts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -60,7 +61,9 @@ class Tables:
         Raises:
             InputError: the tables do not tell this resource.
         """
-        return _RESOURCES[resource](self)
+        if resource not in self._known:
+            self._known[resource] = _RESOURCES[resource](self)
+        return self._known[resource]
 
     def predict(self, architecture: Architecture) -> Prediction:
         """What the tables say of an architecture."""

@@ -137,7 +137,7 @@ def random_program(n_slots, n_choices, seed, n_limits=1, n_pairs=0):
 def test_every_point_of_a_longer_front_is_the_answer_of_a_search_of_its_own(n_limits, n_pairs):
     program = random_program(8, 12, 0, n_limits, n_pairs)
     start = time.monotonic()
-    answer = solve_front(program, "cost0", 0.6 * program.sums[0].limit)
+    answer = solve_front(program, "cost0", 0.6 * program.sums[0].limit, max_points=999)
     assert time.monotonic() - start < 20
     assert answer.is_complete and len(answer.points) > 30
     for choices, amount, value in answer.points[::9]:
@@ -148,7 +148,7 @@ def test_every_point_of_a_longer_front_is_the_answer_of_a_search_of_its_own(n_li
 
 def test_a_long_front_is_thinned_to_the_number_of_points_asked_for_and_says_so():
     program = random_program(8, 12, 1)
-    whole = solve_front(program, "cost0")
+    whole = solve_front(program, "cost0", max_points=999)
     thin = solve_front(program, "cost0", max_points=10)
     assert len(whole.points) > 10 >= len(thin.points)
     assert set(thin.points) <= set(whole.points) and thin.points[-1] == whole.points[-1]
