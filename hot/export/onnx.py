@@ -1,5 +1,7 @@
 """ONNX artifacts whose nodes are named by the part of the network they belong to."""
 
+import contextlib
+import io
 import os
 import re
 import warnings
@@ -37,10 +39,15 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
     folded = fold_norms(module).to(device="cpu", dtype=torch.float32)
     folded = folded.to(memory_format=torch.contiguous_format)
     sample = torch.zeros(1, *shape)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
+    with (
+        atomic_path(path) as temporary,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),  # the exporter prints the graph where it fails
+    ):
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=TracerWarning)
+        warnings.filterwarnings("ignore", message="ONNX export mode is set to TrainingMode.EVAL")
         try:
             torch.onnx.export(
                 folded,

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from hot.nn.graft import Part, put
 from hot.nn.recognise import Predicate
 from hot.nn.seeded import seeded
 from hot.nn.sources import Model, find_function, load_model, save_weights, set_classes
+from hot.nn.template import Copies, Template, chain
 from hot.space import (
     Backbone,
     Block,
@@ -209,9 +209,10 @@ def _make_space(
     _check_graft(found, seen)
     rules = Rules(seen.activation)
     menu = expand_menu("menu", options.menu or DEFAULT_MENU)
+    template = Template(network)
     slots, places = [], []
     for name, group in _groups(seen.blocks, options.tie):
-        layers = tuple(_layer(network, block) for block in group)
+        layers = tuple(_layer(template, block) for block in group)
         choices = _choices(layers, group, menu, rules, options.most_macs)
         slots.append(Slot(name, layers, choices, _ORIGINAL))
         places += [(f"{name}.{index}", block.paths) for index, block in enumerate(group)]
@@ -224,7 +225,7 @@ def _make_space(
         tuple(places),
         seen.classifier,
         seen.refused,
-        partial(copy.deepcopy, network),
+        Copies(template),
     )
     space = Space(
         re.sub(r"[^a-z0-9]+", "_", found.name.lower()).strip("_"),
@@ -287,12 +288,9 @@ def _groups(blocks: Sequence[Found], tie: bool) -> Iterator[tuple[str, list[Foun
         yield name, group
 
 
-def _layer(network: nn.Module, block: Found) -> Layer:
-    modules = [network.get_submodule(path) for path in block.paths]
-    body = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-    original = Foreign(
-        block.name, block.digest, block.output, block.counts, partial(copy.deepcopy, body)
-    )
+def _layer(template: Template, block: Found) -> Layer:
+    make = Copies(template, block.paths)
+    original = Foreign(block.name, block.digest, block.output, block.counts, make)
     return Layer(block.input, block.output.channels, block.stride, original)
 
 
@@ -333,9 +331,7 @@ def _check_graft(found: Model, seen: Discovery) -> None:
         image = noise(found.shape)
         expected = found.network(image)
         for index, block in enumerate(seen.blocks):
-            modules = [network.get_submodule(path) for path in block.paths]
-            body = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-            put(network, block.paths, Part(f"check.{index}", body))
+            put(network, block.paths, Part(f"check.{index}", chain(network, block.paths)))
         try:
             got = network(image)
         except (AttributeError, TypeError, IndexError, KeyError) as error:

@@ -104,7 +104,7 @@ def discover(
         _n_outputs(network, recording),
         _classifier(network, recording, inside),
         acts.most_common(1)[0][0] if acts else "relu",  # type: ignore[arg-type]
-        _digest(network, str(shape), str([op.macs for op in recording.ops])),
+        digest_of(network, str(shape), str([op.macs for op in recording.ops])),
     )
 
 
@@ -247,7 +247,7 @@ class _Judge:
         return Found(
             paths,
             " ".join(type(module).__name__ for module in modules),
-            _digest(nn.ModuleList(modules), str(source), str(target), str(macs)),
+            digest_of(nn.ModuleList(modules), str(source), str(target), str(macs)),
             source,
             target,
             stride,
@@ -298,7 +298,7 @@ def _classifier(network: nn.Module, recording: Recording, inside: set[str]) -> s
     return max(linear)[1] if linear else None
 
 
-def _digest(module: nn.Module, *facts: str) -> str:
+def digest_of(module: nn.Module, *facts: str) -> str:
     """Eight hexadecimal digits of a module's structure: classes, settings, shapes of weights."""
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in module.modules()]
     shapes = [f"{tuple(value.shape)}{value.dtype}" for value in module.state_dict().values()]
