@@ -6,22 +6,30 @@ from types import ModuleType
 from typing import Any
 
 # Public names by the room that has them; a room is loaded when one of its names is first used.
-_ROOMS = {
-    "hot.autosearch": ("Tables", "autosearch", "baseline"),
-    "hot.config": ("Config", "LutSection", "SearchSection", "TrainingSection", "load_config"),
+_ROOMS: dict[str, tuple[str, ...]] = {
+    "hot.autosearch": ("Tables", "autosearch", "baseline", "front"),
+    "hot.config": (
+        "Config", "LutSection", "QualitySection", "SearchSection", "SweepSection",
+        "TrainingSection", "load_config",
+    ),
     "hot.deploy": ("deploy", "load_bundle"),
     "hot.devices": ("make_device",),
     "hot.errors": ("HotError", "InfeasibleError"),
-    "hot.lut": ("build_lut", "check_lut", "load_lut", "save_lut"),
-    "hot.nn": ("build",),
-    "hot.pipeline": ("deploy_all", "measure", "run", "search", "start", "train"),
-    "hot.quality": ("score",),
-    "hot.records": ("Budget", "Candidate", "Recipe", "RunFolder", "parse_budget"),
+    "hot.lut": ("build_lut", "check_lut", "correct_latency", "load_lut", "save_lut"),
+    "hot.nn": ("Library", "build", "space_from_model", "torch_operator"),
+    "hot.pipeline": ("assess", "deploy_all", "measure", "run", "search", "start", "train"),
+    "hot.quality": ("Evidence", "score"),
+    "hot.records": (
+        "Budget", "Candidate", "DistillSettings", "Recipe", "RunFolder", "parse_budget",
+    ),
     "hot.report": ("write_report",),
-    "hot.space": ("Space", "SpaceSpec", "load_space", "space_files"),
+    "hot.space": (
+        "ModelSpec", "Operator", "Space", "SpaceSpec", "load_space", "register_operator",
+        "space_files",
+    ),
     "hot.tasks": ("load_images",),
     "hot.training": ("HpoSettings", "fit", "optimise"),
-}
+}  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_HOME)

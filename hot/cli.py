@@ -136,6 +136,7 @@ lut_options = options(
         "--check-networks", type=click.IntRange(0), default=12, show_default=True,
         help="Held-out networks that check a new LUT; 0 for no check.",
     ),
+    click.option("--correct", is_flag=True, help="Fit the table to the networks that check it."),
 )  # fmt: skip
 
 
@@ -213,6 +214,7 @@ def build_lut(
     method: str | None,
     store: str | None,
     check_networks: int,
+    correct: bool,
     out: Path | None,
     fresh: bool,
     seed: int,
@@ -227,7 +229,7 @@ def build_lut(
     from hot.lut import save_lut
     from hot.space import load_spec
 
-    section = _lut_section(precision, method, store, check_networks)
+    section = _lut_section(precision, method, store, check_networks, correct)
     target = _device(device, threads)
     spec = _spec(space, **shape)
     if spec is None:
@@ -243,6 +245,7 @@ def build_lut(
 @click.argument("lut")
 @device_options
 @click.option("--networks", type=click.IntRange(3), default=30, show_default=True, help="How many.")
+@click.option("--correct", is_flag=True, help="Fit the LUT's table to these networks.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a scatter plot (PNG).")
 @seed_option
 @json_option
@@ -251,6 +254,7 @@ def check_lut(
     device: str,
     threads: int | None,
     networks: int,
+    correct: bool,
     figure: Path | None,
     seed: int,
     as_json: bool,
@@ -263,7 +267,7 @@ def check_lut(
     """
     from hot import pipeline, views
 
-    checked = pipeline.check_file(lut, _device(device, threads), networks, seed, figure)
+    checked = pipeline.check_file(lut, _device(device, threads), networks, seed, figure, correct)
     show(views.describe_lut(checked), as_json, views.draw_lut)
 
 
@@ -311,6 +315,7 @@ def autosearch(
     method: str | None,
     store: str | None,
     check_networks: int,
+    correct: bool,
     lut: str | None,
     run: Path | None,
     seed: int,
@@ -339,7 +344,7 @@ def autosearch(
         pipeline.tell_origin(table, wanted or pipeline.space_of(table))
     elif wanted is not None:
         check_searches(wanted, [section], quality.scorer)
-        lut_section = _lut_section(precision, method, store, check_networks)
+        lut_section = _lut_section(precision, method, store, check_networks, correct)
         table = pipeline.make_lut(wanted, _device(device, threads), lut_section, seed)
     else:
         raise click.UsageError("give --space or --model, or a LUT that knows its space by --lut")
@@ -445,7 +450,7 @@ def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
 def _refuse_with_lut(has_space: bool) -> None:
     """Raise `click.UsageError` for an option that a finished LUT has decided already."""
     context = click.get_current_context()
-    decided = ("device", "threads", "precision", "method", "store", "check_networks")
+    decided = ("device", "threads", "precision", "method", "store", "check_networks", "correct")
     for name in (*decided, *(() if has_space else _SHAPE)):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
@@ -486,7 +491,9 @@ def _device(name: str, threads: int | None) -> Any:
     return make_device(name, **({} if threads is None else {"threads": threads}))
 
 
-def _lut_section(precision: str, method: str | None, store: str | None, check_networks: int) -> Any:
+def _lut_section(
+    precision: str, method: str | None, store: str | None, check_networks: int, correct: bool
+) -> Any:
     from hot.config import LutSection
     from hot.files import validate
 
@@ -495,6 +502,7 @@ def _lut_section(precision: str, method: str | None, store: str | None, check_ne
         "method": method,
         "precision": precision,
         "check_networks": check_networks,
+        "correct": correct,
     }
     return validate(LutSection, settings, "the options of the LUT")
 

@@ -60,13 +60,17 @@ class DeviceSection(_Section):
 
 
 class LutSection(_Section):
-    """The look-up table: an existing file, or how to build one (`method` as in `build_lut`)."""
+    """The look-up table: an existing file, or how to build one (`method` as in `build_lut`).
+
+    `correct` fits the table to the networks that check it.
+    """
 
     file: str | None = None
     store: str | None = None
     method: str | None = None
     precision: str = "fp32"
     check_networks: Annotated[int, AfterValidator(_check_networks)] = 12
+    correct: bool = False
 
 
 class QualitySection(_Section):

@@ -22,6 +22,7 @@ from hot.lut import (
     LutStore,
     build_lut,
     check_lut,
+    correct_lut,
     count_unseen,
     find_luts,
     key_of,
@@ -157,7 +158,7 @@ def make_lut(
             _watch(lut, space, device)
     finally:
         store.close()
-    return lut
+    return correct_lut(lut, space) if section.correct else lut
 
 
 def open_lut(name_or_path: str, space: Space | None = None, device: Device | None = None) -> Lut:
@@ -508,12 +509,27 @@ def space_of(lut: Lut) -> Space:
     return space
 
 
-def check_file(name_or_path: str, device: Device, n: int, seed: int, figure: Path | None) -> Lut:
-    """The LUT of a file, checked anew on `n` held-out networks; the file keeps the result."""
+def check_file(
+    name_or_path: str,
+    device: Device,
+    n: int,
+    seed: int,
+    figure: Path | None,
+    is_correcting: bool = False,
+) -> Lut:
+    """The LUT of a file, checked anew on `n` held-out networks; the file keeps the result.
+
+    Args:
+        is_correcting: whether these networks also correct its table.
+    """
     path = find_lut(name_or_path)
-    lut = load_lut(path)
-    check = check_lut(lut, space_of(lut), device, n, seed + 1)
+    lut = replace(load_lut(path), corrected=None)
+    space = space_of(lut)
+    check = check_lut(lut, space, device, n, seed + 1)
     lut = replace(lut, check=check)
+    if is_correcting:
+        lut = correct_lut(lut, space)
+        check = lut.check or check
     save_record(path, lut)
     if figure is not None:
         check_figure(check, figure)

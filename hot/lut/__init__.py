@@ -8,6 +8,7 @@ from hot.lut.check import (
     count_unseen,
     measure_networks,
 )
+from hot.lut.correct import correct_latency, correct_lut
 from hot.lut.drift import DRIFT_LIMIT, sentinel_drift
 from hot.lut.file import export_lut, find_luts, import_lut, load_lut, lut_file_name, save_lut
 from hot.lut.methods import METHODS
@@ -22,6 +23,8 @@ __all__ = [
     "build_lut",
     "check_lut",
     "check_luts",
+    "correct_latency",
+    "correct_lut",
     "count_unseen",
     "export_lut",
     "find_luts",

@@ -19,7 +19,7 @@ import numpy as np
 
 from hot.errors import LutError
 from hot.lut.check import compare
-from hot.records import CheckResult, LatencyTable, PairTerm
+from hot.records import CheckResult, LatencyTable, Lut, PairTerm
 from hot.space import Space
 
 LEAST_MEASURED = 4  # networks; fewer carry nothing but an offset
@@ -210,3 +210,17 @@ def correct_latency(table: LatencyTable, space: Space, check: CheckResult) -> La
         pairs=merge_pairs(table.pairs, found.scale, found.pairs),
         check=compare(architectures, list(found.predicted), check.measured_ms, check.seed),
     )
+
+
+def correct_lut(lut: Lut, space: Space) -> Lut:
+    """The LUT with its table corrected by its own check; see `correct_latency`.
+
+    Raises:
+        LutError: it was never checked, or belongs to another space.
+    """
+    if lut.check is None:
+        raise LutError(
+            f"the LUT of {lut.space} was never checked, so nothing corrects it; run hot check-lut"
+        )
+    table = correct_latency(replace(lut, corrected=None).table(space), space, lut.check)
+    return replace(lut, corrected=table, check=table.check)

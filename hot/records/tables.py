@@ -117,6 +117,7 @@ class Lut:
         jobs: keys of what was measured: architectures (in-context) or pieces of work (isolated).
         unnamed_share: share of node time whose node's name told no part (counted to its neighbour).
         spec: how the space is loaded; None where it was made in Python.
+        corrected: the table corrected by the networks of the check, which `table` then gives.
     """
 
     space: str
@@ -132,6 +133,7 @@ class Lut:
     jobs: tuple[str, ...] = ()
     unnamed_share: float = 0.0
     spec: SpaceSpec | None = None
+    corrected: LatencyTable | None = None
 
     def require(self, space: Space, device: DeviceInfo | None = None) -> None:
         """Raise `LutError` unless this LUT belongs to `space` (and to `device`, where given)."""
@@ -147,12 +149,14 @@ class Lut:
             )
 
     def table(self, space: Space) -> LatencyTable:
-        """The slot x choice table of `space`.
+        """The slot x choice table of `space`, the corrected one where there is one.
 
         Raises:
             LutError: made for another space, or an entry is missing, negative or not finite.
         """
         self.require(space)
+        if self.corrected is not None:
+            return self.corrected
         rows, energies = [], []
         for slot in space.slots:
             per_choice = [
