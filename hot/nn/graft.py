@@ -26,8 +26,8 @@ class Part(nn.Module):
         """The block that stands here."""
         return self.get_submodule(self.child)
 
-    @block.setter
-    def block(self, block: nn.Module) -> None:
+    def replace(self, block: nn.Module) -> None:
+        """Put another block here."""
         self.add_module(self.child, block)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Grafted(nn.Module):
 
     def set_part(self, name: str, block: nn.Module) -> None:
         """Put another block, of the same input and output shape, in the place of `part(name)`."""
-        self._place(name).block = block
+        self._place(name).replace(block)
 
     def _place(self, name: str) -> Part:
         place = self.network.get_submodule(self._paths[name])

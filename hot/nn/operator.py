@@ -51,15 +51,15 @@ def _trace(make: Callable[[], nn.Module], layer: Layer, choice: Choice) -> Forei
             module = make().eval()
     except Exception as error:  # the user's code may raise anything
         raise SpaceError(
-            f"the operator {choice.key!r} cannot be made at {layer}: {error}"
+            f"the operator {choice.operator!r} cannot be made at {layer}: {error}"
         ) from error
     recording = record(module, layer.input)
     out = recording.output
     if not isinstance(out, Tensor) or tuple(out.shape[1:]) != layer.output:
         got = tuple(out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
         raise SpaceError(
-            f"the operator {choice.key!r} turns {layer.input} into {got}, not into {layer.output}; "
-            "mend its module, or say in is_legal where it may stand"
+            f"the operator {choice.operator!r} turns {layer.input} into {got}, not into "
+            f"{layer.output}; mend its module, or say in is_legal where it may stand"
         )
     end = len(recording.ops)
     peak = max(layer.input.volume, recording.peak(0, end))

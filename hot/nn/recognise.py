@@ -66,7 +66,7 @@ class Recogniser:
         for path in self._units("", self.network, units):
             self.taken.append((path,))
         for path, module in self._open_modules():
-            if is_custom(module) and is_conv_norm_act(module) and is_spatial(module):
+            if path and is_custom(module) and is_conv_norm_act(module) and is_spatial(module):
                 self._try((path,), True)
         for path, module in self._open_modules():
             if type(module).forward is nn.Sequential.forward:
@@ -109,7 +109,7 @@ class Recogniser:
         for path, module in list(self.network.named_modules()):
             is_chain = type(module).forward is nn.Sequential.forward
             is_inside = any(path.startswith(f"{one}.") for paths in self.taken for one in paths)
-            if path and not is_inside and (is_chain or self._is_open(path)):
+            if not is_inside and (is_chain or self._is_open(path)):
                 yield path, module
 
     def _count_units(self) -> dict[type[nn.Module], int]:
@@ -153,10 +153,10 @@ class Recogniser:
         rows = list(module.named_children())
         kinds = [kind_of(child) for _, child in rows]
         n_convs = kinds.count("conv")
-        if "other" not in kinds and 1 < n_convs <= _MOST_CHAINED and is_spatial(module):
-            parts = tuple(join(path, name) for name, _ in rows)
-            if self._is_open(path) and self._try(parts, True):
-                return
+        is_block = "other" not in kinds and 1 < n_convs <= _MOST_CHAINED and is_spatial(module)
+        whole = tuple(join(path, name) for name, _ in rows)
+        if path and is_block and self._is_open(path) and self._try(whole, True):
+            return
         for start, kind in enumerate(kinds):
             if kind != "conv":
                 continue

@@ -108,12 +108,14 @@ class _Log(TorchDispatchMode):
         given = [x for x in tree_leaves((args, kwargs or {})) if isinstance(x, Tensor)]
         made = [x for x in tree_leaves(out) if isinstance(x, Tensor)]
         self.kept += made
-        read = [x for x in given if storage(x) not in self.weights]
-        if not read and given:  # made of weights alone: the exporter folds it
+        read = [x for x in given if storage(x) not in self.weights and is_map(x)]
+        if given and all(storage(x) in self.weights for x in given):  # the exporter folds it
             self.weights.update(storage(x) for x in made)
             return out
         name = func.overloadpacket.__name__
-        self._add_maps(read, made, is_new=func.overloadpacket in flop_registry)
+        self._add_maps(
+            read, [x for x in made if is_map(x)], is_new=func.overloadpacket in flop_registry
+        )
         weight = next((x for x in given if x.dim() == 4 and storage(x) in self.weights), None)
         is_spatial = name == "convolution" and weight is not None and max(weight.shape[2:]) > 1
         self.ops.append(
@@ -121,7 +123,7 @@ class _Log(TorchDispatchMode):
                 name,
                 flops // 2,
                 tuple(self.roots[storage(x)] for x in read),
-                tuple(self.roots[storage(x)] for x in made),
+                tuple(self.roots[storage(x)] for x in made if is_map(x)),
                 is_spatial,
             )
         )
@@ -139,6 +141,11 @@ class _Log(TorchDispatchMode):
             else:
                 self.roots[place] = place
                 self.sizes[place] = x.numel()
+
+
+def is_map(x: Tensor) -> bool:
+    """Whether a tensor holds features; indices, as of pooling, are gone in a deployed network."""
+    return x.is_floating_point()
 
 
 def storage(x: Tensor) -> int:
