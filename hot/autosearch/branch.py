@@ -132,6 +132,10 @@ class _Tree:
         self.unit_link = (
             core.link_load[self.has_links] / core.unit[self.has_links, None, None, None]
         )
+        # A limit that counts choices closes few of them: its price and the leaves see to it.
+        self.filtering = [
+            r for r, load in enumerate(core.load) if load.max() > 1 or self.has_links[r]
+        ]
         self.batch = max(min(_BATCH, _LINK_CELLS // max(core.link_gain.size, 1)), 8)
         self.unit_room = core.room / core.unit
         self.slots = np.arange(reduced.n_slots)
@@ -306,8 +310,8 @@ class _Tree:
         """Close choices that cannot reach the goal, cannot fit or break the order of twins."""
         slack = nodes.bound + self._noise(nodes.price) - self._goal()
         is_open: BoolArray = np.asarray(loss <= slack[:, None, None])
-        for r, room in enumerate(self.core.room):
-            is_open &= np.asarray(self._least(is_open, r) <= room)
+        for r in self.filtering:
+            is_open &= np.asarray(self._least(is_open, r) <= self.core.room[r])
         for group in self.twins:
             self._order(is_open, group)
         count = is_open.sum(axis=2)
