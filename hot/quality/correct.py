@@ -17,7 +17,9 @@ from hot.nn import fold_norms
 from hot.progress import progress
 from hot.quality.contract import Evidence
 from hot.quality.distill import Lesson, prepare
+from hot.quality.parallel import in_processes
 from hot.quality.plug import run
+from hot.quality.settings import cores, find_processes
 from hot.quality.teach import calibrating
 from hot.records import QualityTable
 from hot.space import Architecture, Space
@@ -47,11 +49,16 @@ def measure_plugged(
         raise InputError(
             "networks are measured with images and a library: give Evidence(data=..., library=...)"
         )
-    lesson = prepare(space, evidence)
-    found = []
-    with progress("measuring networks", len(architectures)) as advance:
-        for architecture in architectures:
-            found.append(_measure(lesson, architecture))
+    found = [math.nan] * len(architectures)
+    with cores(1), progress("measuring networks", len(architectures)) as advance:
+        lesson = prepare(space, evidence)
+
+        def work(index: int) -> tuple[int, float]:
+            return index, _measure(lesson, architectures[index])
+
+        numbers = range(len(architectures))
+        for index, value in in_processes(work, numbers, find_processes(evidence)):
+            found[index] = value
             advance()
     return found
 

@@ -30,7 +30,7 @@ from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.parallel import in_processes
 from hot.quality.plug import Images, Suffix, part_names, run
-from hot.quality.settings import check_distill, find_device, find_processes
+from hot.quality.settings import check_distill, cores, find_device, find_processes
 from hot.quality.teach import Features, Pupil, guarded, teach
 from hot.records import DistillSettings, LeftOut, QualityTable, load_record, save_record
 from hot.space import Choice, Slot, Space
@@ -101,6 +101,12 @@ def score_distill(space: Space, evidence: Evidence) -> QualityTable:
 
     The weights of every taught block stay in the library. `fixed` is the original's own measure.
     """
+    n_processes = find_processes(evidence)
+    with cores(1):  # of this process; the work is that of the others
+        return _score(space, evidence, n_processes)
+
+
+def _score(space: Space, evidence: Evidence, n_processes: int) -> QualityTable:
     start = time.perf_counter()
     lesson = prepare(space, evidence)
     file_of = {slot.name: _file(evidence.folder, lesson, slot) for slot in space.slots}
@@ -113,8 +119,6 @@ def score_distill(space: Space, evidence: Evidence) -> QualityTable:
     earlier_s = sum(scores.seconds for scores in done.values())
     total = sum(len(slot.choices) for slot in space.slots)
     finished = sum(len(slot.choices) for slot in space.slots if slot.name in done)
-
-    n_processes = find_processes(evidence)
 
     def work(slot: Slot) -> SlotScores:
         scores = distil_slot(lesson, slot)
@@ -151,7 +155,8 @@ def prepare(space: Space, evidence: Evidence) -> Lesson:
         )
     evidence.task.check_head(space, data)
     device = find_device(evidence.device)
-    network: Any = fold_norms(library.original())
+    with torch.random.fork_rng(devices=[]):
+        network: Any = fold_norms(library.original())
     network = network.to(device, memory_format=torch.channels_last)
     network.requires_grad_(False).eval()
     rng = np.random.default_rng(evidence.seed)

@@ -1,6 +1,8 @@
 """What evidence may ask for, and what it means on this machine."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 
@@ -51,3 +53,14 @@ def find_processes(evidence: Evidence) -> int:
     if find_device(evidence.device).type == "cuda":
         return 1
     return evidence.n_threads or len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def cores(n: int) -> Iterator[None]:
+    """Inside, torch uses at most `n` processor cores; after it, as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(n, before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -16,7 +16,7 @@ from hot.nn import build, build_block, initialise
 from hot.progress import progress
 from hot.quality.contract import Evidence
 from hot.quality.plug import Images, part_names, plugged
-from hot.quality.settings import find_device
+from hot.quality.settings import cores, find_device, find_processes
 from hot.records import LeftOut, QualityTable
 from hot.space import Architecture, Choice, Slot, Space
 from hot.tasks import Task
@@ -59,7 +59,7 @@ def score_untrained(method: Untrained, space: Space, evidence: Evidence) -> Qual
     found: dict[tuple[str, str], list[float]] = {(s.name, c.key): [] for s, c in work}
     reasons: dict[tuple[str, str], str] = {}
     bases = []
-    with progress(method.name, N_SEEDS * len(work)) as advance:
+    with cores(find_processes(evidence)), progress(method.name, N_SEEDS * len(work)) as advance:
         for seed in range(evidence.seed, evidence.seed + N_SEEDS):
             network = make_untrained(space, space.original, evidence, seed)
             batches = draw_batches(space, evidence, method.n_batches, seed)
