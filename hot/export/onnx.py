@@ -14,7 +14,7 @@ from torch.jit._trace import TracerWarning
 
 from hot.errors import DeployError
 from hot.files import atomic_path
-from hot.nn import Part, fold_norms
+from hot.nn import Part, fix_pools, fold_norms
 from hot.records import STEM, Artifact
 from hot.space import Shape
 
@@ -37,7 +37,7 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
         DeployError: the module uses what ONNX cannot say.
     """
     folded = fold_norms(module).to(device="cpu", dtype=torch.float32)
-    folded = folded.to(memory_format=torch.contiguous_format)
+    folded = fix_pools(folded.to(memory_format=torch.contiguous_format), shape)
     sample = torch.zeros(1, *shape)
     with (
         atomic_path(path) as temporary,
@@ -59,7 +59,7 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
                 dynamo=False,
             )
         except RuntimeError as error:  # the exporter's errors are its children
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0].partition("  [")[0]
             raise DeployError(
                 f"{type(module).__name__} cannot be written as ONNX: {reason}"
             ) from error

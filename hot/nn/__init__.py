@@ -8,6 +8,7 @@ from hot.nn.fold import fold_norms
 from hot.nn.graft import Grafted, Part
 from hot.nn.library import Library
 from hot.nn.operator import torch_operator
+from hot.nn.pool import fix_pools
 from hot.nn.seeded import seeded
 from hot.nn.tensors import copy_state, read_tensors, write_tensors
 
@@ -25,6 +26,7 @@ __all__ = [
     "copy_state",
     "discover",
     "example",
+    "fix_pools",
     "fold_norms",
     "initialise",
     "keep_model_space",
