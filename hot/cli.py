@@ -376,11 +376,16 @@ def autosearch(
 @click.option("--optimizers", help="Names: sgd,adamw")
 @click.option("--recipe", type=click.Path(path_type=Path), help="A YAML file of recipe keys.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of those of the recipe.")
+@click.option("--inherit", is_flag=True, help="Start from the original's and distilled weights.")
+@click.option(
+    "--distill-logits", type=float, help="Weight, up to 1, of what the original says of an image."
+)
+@click.option(
+    "--distill-features", type=float, help="Weight of every slot's error against the original's."
+)
 @seed_option
 @json_option
-def train(
-    run: Path, recipe: Path | None, epochs: int | None, seed: int, as_json: bool, **settings: Any
-) -> None:
+def train(run: Path, recipe: Path | None, seed: int, as_json: bool, **settings: Any) -> None:
     """Train the candidates of a run; the best trial of each is kept. Stopped, it goes on.
 
     Example: hot train runs/first --data digits --epochs 30 --trials 4 --learning-rates 0.02,0.2
@@ -389,7 +394,7 @@ def train(
     from hot.records import RunFolder
 
     job = RunFolder.open(run)
-    pipeline.train(job, _training_section(recipe, epochs, settings), seed)
+    pipeline.train(job, _training_section(recipe, settings), seed)
     show(views.summarise(job), as_json, views.draw_summary)
 
 
@@ -543,15 +548,15 @@ def _sweep_section(settings: dict[str, Any]) -> Any:
     return None
 
 
-def _training_section(recipe: Path | None, epochs: int | None, settings: dict[str, Any]) -> Any:
+def _training_section(recipe: Path | None, settings: dict[str, Any]) -> Any:
     from hot.config import TrainingSection
     from hot.files import read_yaml, validate
 
     keys = read_yaml(recipe, "recipe") or {} if recipe is not None else {}
     if not isinstance(keys, dict):
         raise InputError(f"the recipe {recipe} must hold 'key: value' lines, not {keys!r}")
-    if epochs is not None:
-        keys = {**keys, "epochs": epochs}
+    given = {key: settings.pop(key) for key in _OF_THE_RECIPE}
+    keys |= {key: value for key, value in given.items() if value is not None and value is not False}
     lists = {
         name: settings.pop(option).split(",")
         for option, name in _SEARCHED.items()
@@ -562,6 +567,7 @@ def _training_section(recipe: Path | None, epochs: int | None, settings: dict[st
     return validate(TrainingSection, document, "the options of hot train")
 
 
+_OF_THE_RECIPE = ("epochs", "inherit", "distill_logits", "distill_features")
 _SEARCHED = {
     "learning_rates": "learning_rate",
     "weight_decays": "weight_decay",

@@ -26,16 +26,26 @@ from bench_cifar import find_data
 from hot.autosearch import autosearch
 from hot.files import read_json, write_json
 from hot.lut import load_lut
-from hot.nn import Library
+from hot.nn import Library, build
 from hot.quality import Evidence, score
-from hot.records import Budget, Recipe, TrainResult, load_record, provenance, save_record
-from hot.records import QualityTable, to_document
+from hot.records import (
+    Budget,
+    DistillSettings,
+    QualityTable,
+    Recipe,
+    TrainResult,
+    load_record,
+    provenance,
+    save_record,
+    to_document,
+)
 from hot.space import Architecture, load_space
 from hot.tasks import ImageData, load_images
-from hot.training import fit
+from hot.training import fit, load_weights
 
 N_TRAIN, N_VAL, N_SHORT = 16_000, 2_000, 8_000
-N_TRIED = 10  # networks that the searches without a score train for N_SHORT images each
+STEPS = 40  # of every distilled choice
+N_TRIED = 8  # networks that the searches without a score train for N_SHORT images each
 RECIPE = Recipe(
     batch_size=64,
     learning_rate=0.05,
@@ -62,7 +72,7 @@ class Contest:
     folder: Path
     seed: int
     images: int
-    original_epochs: int = 3
+    original_epochs: int = 2
 
     @cached_property
     def space(self) -> Any:
@@ -114,10 +124,12 @@ class Contest:
     def library(self) -> Library:
         """The original network, trained."""
         library = Library(self.folder / "library", self.space)
-        if not library.has_original:
+        if not library.has_original():
             images = self.original_epochs * N_TRAIN
             result = self.train("original", self.space.original, images)
-            library.save_trained(self.space.original, self.folder / "original", result)
+            network = build(self.space, self.space.original)
+            load_weights(self.folder / "original" / result.checkpoint, network)
+            library.save_original(network, result.val_metric)
         return library
 
     def distilled(self) -> QualityTable:
@@ -129,6 +141,8 @@ class Contest:
                 library=self.library,
                 folder=self.folder / "distill",
                 seed=self.seed,
+                n_threads=1,
+                distill=DistillSettings(steps=STEPS),
             )
             save_record(file, score(self.space, "distill", evidence))
         return load_record(file, QualityTable)
@@ -175,7 +189,10 @@ def by_optuna(name: str) -> Callable[[Contest], tuple[TrainResult, int]]:
     }
 
     def search(contest: Contest) -> tuple[TrainResult, int]:
-        space, limit = contest.space, contest.table.predict_ms(contest.space, contest.space.original)
+        space, limit = (
+            contest.space,
+            contest.table.predict_ms(contest.space, contest.space.original),
+        )
         sampler = samplers[name](
             seed=contest.seed, constraints_func=lambda trial: (trial.user_attrs["over"],)
         )
@@ -241,7 +258,9 @@ def run_way(contest: Contest, way: str) -> dict[str, Any]:
         }
         write_json(file, row)
     row = read_json(file)
-    print(f"seed {contest.seed} {way}: {row['accuracy']:.2%} of {row['images']:,} images", flush=True)
+    print(
+        f"seed {contest.seed} {way}: {row['accuracy']:.2%} of {row['images']:,} images", flush=True
+    )
     return dict(row)
 
 
@@ -250,7 +269,7 @@ def main() -> None:
     parser.add_argument("--lut", type=Path, required=True)
     parser.add_argument("--folder", type=Path, default=Path("runs/search"))
     parser.add_argument("--out", type=Path, default=Path("scripts/results/search.json"))
-    parser.add_argument("--images", type=int, default=15 * N_TRAIN, help="that each way may see")
+    parser.add_argument("--images", type=int, default=10 * N_TRAIN, help="that each way may see")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
