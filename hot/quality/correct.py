@@ -16,7 +16,7 @@ from hot.lut.correct import fit_correction, merge_pairs
 from hot.nn import fold_norms
 from hot.progress import progress
 from hot.quality.contract import Evidence
-from hot.quality.distill import Lesson, prepare
+from hot.quality.lesson import Lesson, prepare
 from hot.quality.parallel import in_processes
 from hot.quality.plug import run
 from hot.quality.settings import cores, find_processes
