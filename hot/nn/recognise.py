@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from hot.errors import SpaceError, unknown_name
+
 # Where structure alone does not tell: blocks of several blocks' like, and blocks that hold one
 # convolution only. Patterns over class names of timm 1.0 and torchvision 0.29.
 KNOWN_BLOCKS = (
@@ -58,7 +60,17 @@ class Recogniser:
     refused: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Fill `taken` and `refused`."""
+        """Fill `taken` and `refused`.
+
+        Raises:
+            SpaceError: no module is of a class that `blocks` names.
+        """
+        every = {type(module) for module in self.network.modules()}
+        kinds = {kind for kind in every if not kind.__module__.startswith("torch.nn.")}
+        for pattern in self.blocks:
+            if not any(_matches(kind, pattern) for kind in kinds):
+                names = {kind.__name__ for kind in kinds}
+                raise SpaceError(unknown_name("class of blocks in this network", pattern, names))
         self._by_name("", self.network)
         if self.predicate is not None:
             return
@@ -85,10 +97,8 @@ class Recogniser:
         if self.predicate is not None:
             return bool(self.predicate(path, module))
         kind = type(module)
-        names = (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")
-        return kind.__name__ in KNOWN_BLOCKS or any(
-            fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.blocks
-        )
+        is_known = kind.__name__ in KNOWN_BLOCKS
+        return is_known or any(_matches(kind, pattern) for pattern in self.blocks)
 
     def _by_name(self, path: str, module: nn.Module) -> None:
         if path and self._is_named(path, module) and self._try((path,), False):
@@ -167,6 +177,12 @@ class Recogniser:
             is_free = all(self._is_open(part) for part in parts)
             if end > start + 1 and is_free and is_spatial(rows[start][1]):
                 self._try(parts, True)
+
+
+def _matches(kind: type[nn.Module], pattern: str) -> bool:
+    """Whether a class has the name, dotted or not, that may hold wildcards."""
+    names = (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def join(path: str, name: str) -> str:

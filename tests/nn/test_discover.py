@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
+from hot.errors import SpaceError
 from hot.nn import discover
 from hot.space import Shape
 
@@ -93,6 +94,11 @@ def test_own_classes_are_named_plainly_dotted_or_with_wildcards(kit):
     assert discover(network, IMAGE).blocks == ()
     for name in ("Pointwise", f"{Pointwise.__module__}.{Pointwise.__qualname__}", "Point*"):
         assert [b.paths for b in discover(network, IMAGE, [name]).blocks] == [("blocks.0",)]
+
+
+def test_a_class_that_no_module_has_is_refused_with_the_near_match(kit):
+    with pytest.raises(SpaceError, match=r"'Own_'; did you mean 'Own'\?"):
+        discover(kit.net(kit.own(16)).eval(), IMAGE, ["Own_"])
 
 
 def test_a_predicate_decides_alone(kit):
