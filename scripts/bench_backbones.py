@@ -118,7 +118,10 @@ def main() -> None:
             continue
         row = _row(entry, name, int(side or options.resolution), device, options.seed)
         done[name] = row
-        print(f"{name}: {row.get('n_slots', 0)} slots, {row.get('reason') or row['seconds']}")
+        print(
+            f"{name}: {row.get('n_slots', 0)} slots, {row.get('reason') or row['seconds']}",
+            flush=True,
+        )
         _write(options, device, list(done.values()))
     _write(options, device, list(done.values()))
 
