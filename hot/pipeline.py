@@ -81,11 +81,12 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
     return job
 
 
-def start(folder: str | os.PathLike[str], spec: SpaceSpec, config: str) -> RunFolder:
+def start(folder: str | os.PathLike[str], spec: SpaceSpec | None, config: str) -> RunFolder:
     """A run folder that holds its space: a new one, or that of an earlier call of equal `config`.
 
     Raises:
-        InputError: the folder holds a run of another configuration, or other files.
+        InputError: the folder holds a run of another configuration, or other files; or the space
+            was made of a module that has no name.
     """
     job = RunFolder.create(folder, config)
     if not job.file("space.json").is_file():
@@ -457,8 +458,6 @@ def search_once(
         origin = baseline(tables)
         found = [origin, *find_picks(tables, section, origin.predicted)]
         return found, find_front(tables, sweep, section, origin.predicted) if sweep else None
-    if space.spec is None:
-        raise InputError(f"the space {space.key} has no file, so a run cannot keep it")
     job = start(folder, space.spec, f"# made by hot autosearch\nlut: {key_of(lut)}\n")
     table = assess(job, lut, [section], quality, training, seed)
     found = search(job, lut, [section], table)

@@ -81,7 +81,10 @@ def show_space(spec: SpaceSpec) -> Document:
 
 def _describe(spec: SpaceSpec) -> Document:
     space = load_spec(spec)
-    description, widths = describe_space(spec.name)
+    if space.backbone is None:
+        description, widths = describe_space(spec.name)
+    else:
+        description, widths = f"the blocks of {spec.name}", [1.0]
     counts = space.counts(space.original)
     return {
         "name": spec.name,

@@ -141,6 +141,8 @@ def _fingerprint(
     """What identifies a training: everything that decides its weights, and whose they are."""
     numbers = json.dumps(recipe.numbers, sort_keys=True)
     parts = [space.key, architecture.key, data.digest, numbers, device.type, candidate]
+    if space.backbone is not None:
+        parts.append(space.backbone.weights)
     if inherited:  # without it, trainings are what they were before there were libraries
         parts.append(inherited)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
