@@ -94,6 +94,8 @@ def _assemble(lesson: Lesson, architecture: Architecture) -> nn.Module:
         torch.manual_seed(lesson.seed)
         network: Any = lesson.library.assemble(architecture)
     network = network.to(lesson.train.device, memory_format=torch.channels_last)
+    if architecture == lesson.space.original:  # its statistics are those it was trained with
+        return fold_norms(network.eval())
     n = min(N_CALIBRATION * CALIBRATION_BATCH, len(lesson.train))
     with (
         calibrating(network),

@@ -12,17 +12,16 @@ from hot.errors import InputError
 from hot.quality.untrained import BATCH, Untrained
 from hot.tasks import Task
 
-ACTIVATIONS = (
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Hardswish,
+# by name, because torch, timm and others have classes of their own for them
+ACTIVATIONS = frozenset(
+    "relu relu6 leakyrelu prelu elu selu gelu gelutanh quickgelu silu swish mish hardswish "
+    "hardmish".split()
 )
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation that passes positive inputs and damps negative ones."""
+    return type(module).__name__.lower() in ACTIVATIONS
 
 
 def naswot(network: nn.Module, images: list[Tensor], targets: list[Tensor], task: Task) -> float:
@@ -43,9 +42,7 @@ def naswot(network: nn.Module, images: list[Tensor], targets: list[Tensor], task
         kernel.add_((both_on + both_off).double().cpu())
 
     hooks = [
-        part.register_forward_pre_hook(add)
-        for part in network.modules()
-        if isinstance(part, ACTIVATIONS)
+        part.register_forward_pre_hook(add) for part in network.modules() if is_activation(part)
     ]
     if not hooks:
         raise InputError("naswot needs activations that are modules; the network has none")

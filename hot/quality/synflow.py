@@ -12,9 +12,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hot.quality.naswot import ACTIVATIONS
+from hot.quality.naswot import is_activation
 from hot.quality.untrained import Untrained
 from hot.tasks import Task
+
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+)
 
 
 def synflow(network: nn.Module, images: list[Tensor], targets: list[Tensor], task: Task) -> float:
@@ -28,14 +35,14 @@ def synflow(network: nn.Module, images: list[Tensor], targets: list[Tensor], tas
     weights = []
     with torch.no_grad():
         for name, part in list(linear.named_modules()):
-            if isinstance(part, (nn.modules.batchnorm._BatchNorm, *ACTIVATIONS)):
+            if isinstance(part, NORMS) or is_activation(part):
                 linear.set_submodule(name, nn.Identity())
-        for parameter in linear.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in linear.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            else:
                 parameter.abs_()
                 weights.append(parameter)
-            else:
-                parameter.zero_()
     ones = torch.ones_like(images[0][:1], dtype=torch.float64)
     flow = linear(ones).sum()  # R
     gradients = torch.autograd.grad(flow, weights, allow_unused=True)

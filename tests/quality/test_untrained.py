@@ -52,6 +52,21 @@ def test_synflow_is_every_layers_share_of_the_product_of_absolute_weights():
     assert synflow(network, [torch.ones(1, 1)], [], TASK) == pytest.approx(math.log(2 * flow))
 
 
+def test_synflow_sees_through_norms_and_keeps_scales():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gamma = nn.Parameter(torch.tensor([-0.5]))
+            self.bias = nn.Parameter(torch.tensor([9.0]))
+            self.norm = nn.LayerNorm(1)
+
+        def forward(self, x):
+            return self.gamma * self.norm(x) + self.bias
+
+    # R = 0.5; gamma alone is a weight: |gamma dR/dgamma| = 0.5
+    assert synflow(Scaled(), [torch.ones(1, 1)], [], TASK) == pytest.approx(math.log(0.5))
+
+
 def test_synflow_leaves_the_network_as_it_is():
     network = nn.Sequential(linear([[-2.0]]), nn.ReLU())
     synflow(network, [torch.ones(1, 1)], [], TASK)
