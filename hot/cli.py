@@ -153,7 +153,7 @@ quality_options = options(
         "model brings weights.",
     ),
     click.option("--steps", type=click.IntRange(1), help="Of distill, for every choice."),
-    click.option("--measure", help="Of distill: kl, loss or metric."),
+    click.option("--measure", help="Of distill: distance, kl, loss or metric."),
     click.option(
         "--corrections", type=click.IntRange(0), default=0, show_default=True,
         help="Rounds in which picks are measured as whole networks to correct distill's table.",

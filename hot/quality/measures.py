@@ -1,5 +1,6 @@
 """What plugging a block in must keep: agreement with the original network, its loss, its metric."""
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -20,6 +21,15 @@ def agreement(outputs: Tensor, original: Tensor, targets: Tensor, task: Task) ->
     return -float(functional.kl_div(found, wanted, reduction="batchmean", log_target=True))
 
 
+def distance(outputs: Tensor, original: Tensor, targets: Tensor, task: Task) -> float:
+    """Minus the square root of the divergence: of first order in a small change of the outputs.
+
+    The divergence is of second order, so that the changes of several blocks together exceed the sum
+    of each alone; their roots add up better.
+    """
+    return -math.sqrt(max(0.0, -agreement(outputs, original, targets, task)))
+
+
 def loss(outputs: Tensor, original: Tensor, targets: Tensor, task: Task) -> float:
     """Minus the task's loss."""
     return -float(task.loss(outputs, targets, 0.0))
@@ -31,4 +41,9 @@ def metric(outputs: Tensor, original: Tensor, targets: Tensor, task: Task) -> fl
     return value if task.higher_is_better else -value
 
 
-MEASURES: dict[str, Measure] = {"kl": agreement, "loss": loss, "metric": metric}
+MEASURES: dict[str, Measure] = {
+    "distance": distance,
+    "kl": agreement,
+    "loss": loss,
+    "metric": metric,
+}

@@ -122,7 +122,7 @@ class DistillSettings:
     learning_rate: float = 0.003
     optimizer: str = "adam"
     precision: str = "auto"
-    measure: str = "kl"
+    measure: str = "distance"
     n_measure: int = 1000
     feature_mib: int = 512
 
