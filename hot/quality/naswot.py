@@ -15,20 +15,8 @@ from hot.tasks import Task
 # by name, because torch, timm and others have classes of their own for them
 ACTIVATIONS = frozenset(
     [
-        "relu",
-        "relu6",
-        "leakyrelu",
-        "prelu",
-        "elu",
-        "selu",
-        "gelu",
-        "gelutanh",
-        "quickgelu",
-        "silu",
-        "swish",
-        "mish",
-        "hardswish",
-        "hardmish",
+        *("relu", "relu6", "leakyrelu", "prelu", "elu", "selu", "gelu", "gelutanh", "quickgelu"),
+        *("silu", "swish", "mish", "hardswish", "hardmish"),
     ]
 )
 
