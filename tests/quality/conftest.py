@@ -61,7 +61,7 @@ def library(space: Space, trained: Path, tmp_path: Path) -> Library:
 
 @pytest.fixture
 def evidence(data: ImageData, library: Library, tmp_path: Path) -> Evidence:
-    settings = DistillSettings(steps=10, batch=32, precision="fp32", n_measure=100)
+    settings = DistillSettings(steps=10, batch=32, precision="fp32", measure="kl", n_measure=100)
     return Evidence(
         data=data, library=library, folder=tmp_path / "scores", n_threads=1, distill=settings
     )

@@ -10,7 +10,7 @@ from torch import nn
 
 from hot.errors import InputError
 from hot.nn import build
-from hot.quality import score
+from hot.quality import MEASURES, score
 from hot.quality.distill import Plugged, SlotScores, distil_slot, make_table, prepare
 from hot.records import DistillSettings, load_record
 from hot.training import evaluate
@@ -55,6 +55,14 @@ def test_the_metric_is_that_of_an_evaluation(space, data, evidence, library):
     index = next(i for i, c in enumerate(space.slots[2].choices) if c != space.slots[2].original)
     plugged = library.assemble(with_choice(space, 2, index))
     assert table.fixed + table.values[2][index] == pytest.approx(evaluate(plugged, few.val, few))
+
+
+def test_the_distance_is_the_root_of_the_divergence(space, evidence):
+    by_kl = score(space, "distill", evidence)
+    settings = replace(evidence.distill, measure="distance")
+    by_distance = score(space, "distill", replace(evidence, distill=settings))  # from what is kept
+    for row, other in zip(by_kl.values, by_distance.values, strict=True):
+        assert [-(value**2) for value in other] == pytest.approx(list(row), abs=1e-5)
 
 
 def test_more_steps_lower_the_feature_error(space, evidence):
@@ -150,7 +158,7 @@ def test_a_block_that_diverges_is_left_out(space, evidence):
 
 def test_a_slot_without_any_taught_choice_is_an_error(space, evidence):
     lesson = prepare(space, evidence)
-    good = Plugged("", 0.0, {"kl": 0.0, "loss": 0.0, "metric": 0.0})
+    good = Plugged("", 0.0, dict.fromkeys(MEASURES, 0.0))
     slots = []
     for slot in space.slots:
         rows = [replace(good, choice=key) for key in slot.keys]
