@@ -15,44 +15,13 @@ import argparse
 import time
 from importlib.metadata import version
 
-import pulp
-from bench_solver import NAIVE, check_equal, random_program
+from bench_solver import NAIVE, check_equal, naive_top_k, random_program
 
 from hot.autosearch import solve
 from hot.files import write_json
 from hot.records import provenance, to_document
 
 N_SLOTS, N_CHOICES, N_PICKS, DISTANCE = 80, 16, 10, 5
-
-
-def naive_picks(program, make, limit_s):
-    """(values, seconds) by one solve of the whole program a pick, each with one more cut."""
-    start = time.perf_counter()
-    problem = pulp.LpProblem("naive", pulp.LpMaximize)
-    gains = program.objective.values
-    x = {
-        (s, j): problem.add_variable(f"x_{s}_{j}", cat=pulp.LpBinary)
-        for s, row in enumerate(gains)
-        for j in range(len(row))
-    }
-    problem += pulp.LpAffineExpression((x[s, j], float(gains[s][j])) for s, j in x)
-    for s, row in enumerate(gains):
-        problem += pulp.LpAffineExpression((x[s, j], 1) for j in range(len(row))) == 1
-    for limit in program.sums:
-        costs = ((x[s, j], float(limit.values[s][j])) for s, j in x)
-        problem += pulp.LpAffineExpression(costs) <= limit.limit
-    values = []
-    while len(values) < N_PICKS:
-        left = limit_s - (time.perf_counter() - start)
-        if left <= 0:
-            break
-        problem.solve(make(left))
-        if problem.sol_status != pulp.LpSolutionOptimal:
-            break
-        taken = [place for place in x if x[place].value() > 0.5]
-        values.append(sum(float(gains[s][j]) for s, j in taken))
-        problem += pulp.LpAffineExpression((x[p], 1) for p in taken) <= N_SLOTS - DISTANCE
-    return values, time.perf_counter() - start
 
 
 def run_ours(program, limit_s):
@@ -89,7 +58,7 @@ def main():
         values, row = run_ours(program, args.limit)
         row = {"seed": seed, **row}
         for name, make in {} if args.skip_naive else NAIVE.items():
-            naive, seconds = naive_picks(program, make, args.limit)
+            naive, seconds = naive_top_k(program, N_PICKS, make, args.limit, DISTANCE)
             is_ended = len(naive) == N_PICKS
             if row["is_proven"]:
                 check_equal(values[: len(naive)], naive, name)

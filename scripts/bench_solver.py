@@ -55,8 +55,11 @@ def equal_slots(n_slots, n_choices, seed):
     return Program(Objective("gain", repeat(one.objective.values)), sums)
 
 
-def naive_top_k(program, k, make, limit_s):
-    """(values, seconds) by k solves of the full program, each with one more no-good cut."""
+def naive_top_k(program, k, make, limit_s, distance=1):
+    """(values, seconds) by k solves of the full program, each with one more cut.
+
+    Every solution differs from each before it in at least `distance` slots.
+    """
     start = time.perf_counter()
     problem = pulp.LpProblem("naive", pulp.LpMaximize)
     gains = program.objective.values
@@ -81,7 +84,7 @@ def naive_top_k(program, k, make, limit_s):
             break
         taken = [place for place in x if x[place].value() > 0.5]
         values.append(sum(float(gains[s][j]) for s, j in taken))
-        problem += pulp.LpAffineExpression((x[p], 1) for p in taken) <= program.n_slots - 1
+        problem += pulp.LpAffineExpression((x[p], 1) for p in taken) <= program.n_slots - distance
     return values, time.perf_counter() - start
 
 
