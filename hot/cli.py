@@ -7,15 +7,31 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from hot.errors import HotError, InputError
+from hot.errors import HotError
 from hot.interrupt import interruptible
+from hot.options import (
+    MODEL,
+    SHAPE,
+    device_options,
+    lut_options,
+    lut_section,
+    make_target,
+    model_options,
+    quality_options,
+    quality_section,
+    refuse_with_lut,
+    shape_options,
+    space_options,
+    space_spec,
+    sweep_options,
+    sweep_section,
+    training_section,
+)
 
-F = TypeVar("F", bound=Callable[..., Any])
 _ENVIRONMENT = {  # what a machine may run out of anywhere, and what to do
     errno.ENOSPC: "free the disk (temporary files are in TMPDIR), then give the same command again",
     errno.EDQUOT: "free some of your quota, then give the same command again",
@@ -88,85 +104,6 @@ seed_option = click.option(
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
-def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Several options as one decorator, in the order they are listed by --help."""
-
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-shape_options = options(
-    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
-    click.option("--resolution", type=int, help="Input size in pixels; by default the space's."),
-    click.option("--classes", type=int, help="Number of classes; by default the space's."),
-    click.option("--channels", type=int, help="Input channels; by default the space's."),
-    click.option(
-        "--granularity", type=click.Choice(["slot", "layer"]),
-        help="One choice for all repeated layers of a slot, or one each.",
-    ),
-)  # fmt: skip
-model_options = options(
-    click.option(
-        "--model", help="Instead of --space: timm/NAME, torchvision/NAME or package.module:factory."
-    ),
-    click.option("--weights", help="Of the model: pretrained, none, or a file. [pretrained]"),
-    click.option("--blocks", multiple=True, help="Class name of the model's own blocks; repeat."),
-    click.option("--tie", is_flag=True, help="Equal consecutive blocks take one choice."),
-)
-space_options = options(
-    click.option("--space", help="A search space by name, or a YAML file."),
-    shape_options,
-    model_options,
-)
-device_options = options(
-    click.option("--device", default="cpu", show_default=True, help="See hot devices; or a YAML."),
-    click.option("--threads", type=click.IntRange(1), help="Threads of cpu; 1 where not given."),
-)
-lut_options = options(
-    click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
-    click.option(
-        "--method", help="in-context (default where the device measures) or isolated (estimates)."
-    ),
-    click.option("--store", help="Database of LUTs: SQLite file or URL; else HOT_CACHE/luts.db."),
-    click.option(
-        "--check-networks", type=click.IntRange(0), default=12, show_default=True,
-        help="Held-out networks that check a new LUT; 0 for no check.",
-    ),
-    click.option("--correct", is_flag=True, help="Fit the table to the networks that check it."),
-)  # fmt: skip
-
-
-quality_options = options(
-    click.option(
-        "--quality", default="macs", show_default=True,
-        help="macs, params, synflow, naswot, zico, distill, or a CSV file.",
-    ),
-    click.option("--data", help="Images for naswot, zico and distill; see hot train. [digits]"),
-    click.option("--n-train", type=click.IntRange(1), help="Use so many training images."),
-    click.option(
-        "--original-epochs", type=click.IntRange(1),
-        help="Training of the original network that distill learns from; 20, or none where the "
-        "model brings weights.",
-    ),
-    click.option("--steps", type=click.IntRange(1), help="Of distill, for every choice."),
-    click.option("--measure", help="Of distill: distance, kl, loss or metric."),
-    click.option(
-        "--corrections", type=click.IntRange(0), default=0, show_default=True,
-        help="Rounds in which picks are measured as whole networks to correct distill's table.",
-    ),
-)  # fmt: skip
-sweep_options = options(
-    click.option("--sweep", help="Also the whole front over latency, memory, energy or macs."),
-    click.option("--sweep-from", help="Its lowest budget; else the least possible."),
-    click.option("--sweep-to", help="Its highest; else that of the search, or the baseline's."),
-    click.option("--sweep-step", help="Between its budgets; else every point of the front."),
-)
-
-
 @hot.command()
 @json_option
 def devices(as_json: bool) -> None:
@@ -191,7 +128,7 @@ def spaces(name: str | None, as_json: bool, **shape: Any) -> None:
     """
     from hot import views
 
-    spec = _spec(name, **shape)
+    spec = space_spec(name, **shape)
     if spec is None:
         show(views.list_spaces(), as_json, views.draw_spaces)
     else:
@@ -229,9 +166,9 @@ def build_lut(
     from hot.lut import save_lut
     from hot.space import load_spec
 
-    section = _lut_section(precision, method, store, check_networks, correct)
-    target = _device(device, threads)
-    spec = _spec(space, **shape)
+    section = lut_section(precision, method, store, check_networks, correct)
+    target = make_target(device, threads)
+    spec = space_spec(space, **shape)
     if spec is None:
         raise click.UsageError("give --space or --model")
     lut = pipeline.make_lut(load_spec(spec), target, section, seed, fresh)
@@ -267,7 +204,9 @@ def check_lut(
     """
     from hot import pipeline, views
 
-    checked = pipeline.check_file(lut, _device(device, threads), networks, seed, figure, correct)
+    checked = pipeline.check_file(
+        lut, make_target(device, threads), networks, seed, figure, correct
+    )
     show(views.describe_lut(checked), as_json, views.draw_lut)
 
 
@@ -332,20 +271,20 @@ def autosearch(
     from hot.precheck import check_searches
     from hot.space import load_spec
 
-    shape = {key: settings.pop(key) for key in (*_SHAPE, *_MODEL)}
-    quality, training = _quality_section(settings)
-    sweep = _sweep_section(settings)
+    shape = {key: settings.pop(key) for key in (*SHAPE, *MODEL)}
+    quality, training = quality_section(settings)
+    sweep = sweep_section(settings)
     section = validate(SearchSection, settings, "the options of hot autosearch")
-    spec = _spec(space, **shape)
+    spec = space_spec(space, **shape)
     wanted = None if spec is None else load_spec(spec)
     if lut is not None:
-        _refuse_with_lut(has_space=wanted is not None)
+        refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
         pipeline.tell_origin(table, wanted or pipeline.space_of(table))
     elif wanted is not None:
         check_searches(wanted, [section], quality.scorer)
-        lut_section = _lut_section(precision, method, store, check_networks, correct)
-        table = pipeline.make_lut(wanted, _device(device, threads), lut_section, seed)
+        how = lut_section(precision, method, store, check_networks, correct)
+        table = pipeline.make_lut(wanted, make_target(device, threads), how, seed)
     else:
         raise click.UsageError("give --space or --model, or a LUT that knows its space by --lut")
     candidates, front = pipeline.search_once(
@@ -394,7 +333,7 @@ def train(run: Path, recipe: Path | None, seed: int, as_json: bool, **settings: 
     from hot.records import RunFolder
 
     job = RunFolder.open(run)
-    pipeline.train(job, _training_section(recipe, settings), seed)
+    pipeline.train(job, training_section(recipe, settings), seed)
     show(views.summarise(job), as_json, views.draw_summary)
 
 
@@ -412,7 +351,7 @@ def deploy(run: Path, device: str, threads: int | None, precision: str, as_json:
     from hot.records import RunFolder
 
     job = RunFolder.open(run)
-    pipeline.deploy_all(job, _device(device, threads), precision)
+    pipeline.deploy_all(job, make_target(device, threads), precision)
     show(views.summarise(job), as_json, views.draw_summary)
 
 
@@ -450,127 +389,3 @@ def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
     loaded = load_config(config)
     job = pipeline.run(loaded, folder or loaded.folder or Path("runs") / config.stem)
     show(views.summarise(job), as_json, views.draw_summary)
-
-
-def _refuse_with_lut(has_space: bool) -> None:
-    """Raise `click.UsageError` for an option that a finished LUT has decided already."""
-    context = click.get_current_context()
-    decided = ("device", "threads", "precision", "method", "store", "check_networks", "correct")
-    for name in (*decided, *(() if has_space else _SHAPE)):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} has no effect on a finished LUT; give it or --lut")
-
-
-_SHAPE = ("width", "resolution", "classes", "channels", "granularity")
-_MODEL = ("model", "weights", "blocks", "tie")
-
-
-def _spec(space: str | None, **given: Any) -> Any:
-    """How the space of a command is loaded; None where neither a space nor a model is given."""
-    from hot.space import ModelSpec, SpaceSpec
-
-    settings = {key: given[key] for key in _MODEL if given[key]}
-    model = settings.pop("model", None)
-    if space is not None and (model or settings):
-        raise click.UsageError("--model and its options stand instead of --space, not beside it")
-    if settings and model is None:
-        raise click.UsageError(f"--{next(iter(settings))} needs --model")
-    name = space or model
-    if name is None:
-        return None
-    return SpaceSpec(
-        name,
-        given["width"],
-        given["resolution"],
-        given["classes"],
-        given["channels"],
-        given["granularity"],
-        None if model is None else ModelSpec(**settings),
-    )
-
-
-def _device(name: str, threads: int | None) -> Any:
-    from hot.devices import make_device
-
-    return make_device(name, **({} if threads is None else {"threads": threads}))
-
-
-def _lut_section(
-    precision: str, method: str | None, store: str | None, check_networks: int, correct: bool
-) -> Any:
-    from hot.config import LutSection
-    from hot.files import validate
-
-    settings = {
-        "store": store,
-        "method": method,
-        "precision": precision,
-        "check_networks": check_networks,
-        "correct": correct,
-    }
-    return validate(LutSection, settings, "the options of the LUT")
-
-
-def _quality_section(settings: dict[str, Any]) -> tuple[Any, Any]:
-    """How quality is scored, and on which data, taken out of the options of a command."""
-    from hot.config import QualitySection, TrainingSection
-    from hot.files import validate
-
-    distill = {key: settings.pop(key) for key in ("steps", "measure")}
-    epochs = settings.pop("original_epochs")
-    quality = {
-        "scorer": settings.pop("quality"),
-        "distill": {key: value for key, value in distill.items() if value is not None},
-        "original": None if epochs is None else {"epochs": epochs},
-        "corrections": settings.pop("corrections"),
-    }
-    data = {key: settings.pop(key) for key in ("data", "n_train")}
-    data = {key: value for key, value in data.items() if value is not None}
-    where = "the options of the quality"
-    return validate(QualitySection, quality, where), validate(TrainingSection, data, where)
-
-
-def _sweep_section(settings: dict[str, Any]) -> Any:
-    """The sweep, if one is asked for, taken out of the options of a command."""
-    from hot.config import SweepSection
-    from hot.files import validate
-
-    resource = settings.pop("sweep")
-    ends = {
-        key: settings.pop(f"sweep_{option}")
-        for key, option in (("lowest", "from"), ("highest", "to"), ("step", "step"))
-    }
-    if resource is not None:
-        return validate(SweepSection, {"resource": resource, **ends}, "the options of the sweep")
-    if any(end is not None for end in ends.values()):
-        raise click.UsageError("--sweep-from, --sweep-to and --sweep-step need --sweep RESOURCE")
-    return None
-
-
-def _training_section(recipe: Path | None, settings: dict[str, Any]) -> Any:
-    from hot.config import TrainingSection
-    from hot.files import read_yaml, validate
-
-    keys = read_yaml(recipe, "recipe") or {} if recipe is not None else {}
-    if not isinstance(keys, dict):
-        raise InputError(f"the recipe {recipe} must hold 'key: value' lines, not {keys!r}")
-    given = {key: settings.pop(key) for key in _OF_THE_RECIPE}
-    keys |= {key: value for key, value in given.items() if value is not None and value is not False}
-    lists = {
-        name: settings.pop(option).split(",")
-        for option, name in _SEARCHED.items()
-        if settings[option] is not None or settings.pop(option)
-    }
-    top = {name: settings.pop(name) for name in ("task", "data", "n_train")}
-    document = {**top, "recipe": keys, "hpo": {**settings, **lists}}
-    return validate(TrainingSection, document, "the options of hot train")
-
-
-_OF_THE_RECIPE = ("epochs", "inherit", "distill_logits", "distill_features")
-_SEARCHED = {
-    "learning_rates": "learning_rate",
-    "weight_decays": "weight_decay",
-    "gammas": "gamma",
-    "optimizers": "optimizers",
-}
