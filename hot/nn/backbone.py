@@ -100,7 +100,8 @@ def space_from_model(
         weights: of a named model: `pretrained`, `none` (drawn from a fixed seed), or a file (.pt
             or .safetensors). A factory's `pretrained` is what it gives.
         n_classes: another number of outputs; the last linear layer is then drawn anew.
-        in_channels: of a model of timm; its first convolution is adapted.
+        in_channels: of the images, where `example` does not tell; the first convolution of a
+            model of timm is adapted to them.
         blocks: class names of your blocks, dotted or not, with wildcards; known besides hot's.
         predicate: of (path, module), or `package.module:function`: decides alone what a block is.
         menu: rows as in the YAML of a space, `{"operator": "ir", "expansion": [3], "kernel": [3]}`.

@@ -99,14 +99,14 @@ def _by_name(
         raise SpaceError(
             f"unknown model {name!r}: write timm/NAME, torchvision/NAME or package.module:factory"
         )
-    if in_channels is not None and source != "timm":
+    if in_channels not in (None, 3) and source == "torchvision":
         raise SpaceError(
-            f"only models of timm take in_channels, not {name!r}; build yours with as many, as a "
-            "factory of your own"
+            f"models of torchvision take 3 channels, {name!r} too, not {in_channels}; build yours "
+            "with as many, as a factory of your own"
         )
     is_file = weights not in (PRETRAINED, NONE)
     make, side = SOURCES[source](rest) if source in SOURCES else _factory(name)
-    options: dict[str, Any] = {} if in_channels is None else {"in_chans": in_channels}
+    options: dict[str, Any] = {} if in_channels is None else {"in_chans": in_channels}  # of timm
     shape = _shape(side if example is None else example, in_channels or 3)
     network = make(weights == PRETRAINED, shape, options)
     if is_file:
