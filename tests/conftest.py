@@ -1,6 +1,7 @@
-"""What all tests share: the depth of property tests, and parts that must be there in CI."""
+"""What all tests share: the depth of property tests, Ctrl-C, and parts that must be there in CI."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -19,3 +20,11 @@ def skip_unless_ci():
         pytest.skip(reason)
 
     return skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeds_interrupts():
+    """Ctrl-C's usual handler, here and in child processes: a shell's background job ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

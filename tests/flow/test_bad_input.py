@@ -439,15 +439,6 @@ signal.signal(signal.SIGALRM, lambda number, frame: Finalised() and None)
 """
 
 
-@pytest.fixture
-def heeds_interrupts():
-    """Child processes get Ctrl-C's usual handler, also where this one runs in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_interrupts")
 @pytest.mark.parametrize(
     ("number", "prelude"),
     [(signal.SIGINT, ""), (signal.SIGALRM, LOSE)],
