@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/ranking"))
     parser.add_argument("--out", type=Path, default=Path("scripts/results/inherit.json"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     job = RunFolder.open(options.folder)
     space = job.space()
@@ -67,7 +68,7 @@ def main() -> None:
     budget = Budget(latency_ms=limit)
     picks = autosearch(space, latency, budget, quality=quality, k=2)
     pick = next(one for one in picks if one.architecture != space.original.key)
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(options.workers) as pool:
         pending = {
             way: [
                 pool.submit(train, options.folder, way, pick.architecture, seed)

@@ -134,9 +134,9 @@ def ranking(document: dict[str, Any]) -> list[str]:
 
 
 WAYS = {
-    "distill": "`distill`, the program, inherited weights, taught by the original",
+    "distill": "`distill`, the program, inherited weights",
     "macs": "MACs, the program",
-    "baseline": "the original network, taught by an earlier training of itself",
+    "baseline": "the original network, with the same inheritance",
     "random": "random search",
     "tpe": "TPE (Optuna)",
     "nsga2": "NSGA-II (Optuna)",
