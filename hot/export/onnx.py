@@ -46,6 +46,7 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
     ):
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)  # it goes on without
         warnings.filterwarnings("ignore", category=TracerWarning)
         warnings.filterwarnings("ignore", message="ONNX export mode is set to TrainingMode.EVAL")
         try:
