@@ -141,13 +141,15 @@ class Scaled:
     def room(self, total: float, taken: float) -> int:
         """The largest integer sum that is `<= total - taken`; float noise is forgiven.
 
-        Noise is what the double of either number cannot hold, and a thousandth of the scale.
+        Noise is what the double of either number cannot hold, and what rounding every value to an
+        integer may add up to, so that a network fits a budget of just what it takes.
         """
         exact = (Fraction(total) - Fraction(taken)) * Fraction(self.scale)
         if self.scale == 1 and total == round(total) and taken == round(taken):
             return math.floor(exact)
         noise = 4 * np.finfo(float).eps * max(abs(total), abs(taken)) * self.scale
-        return math.floor(exact + Fraction(noise + 1e-3))
+        rounded = 1e-3 if self.scale == 1 else 0.5 * (len(self.values) + len(self.links))
+        return math.floor(exact + Fraction(noise + rounded))
 
 
 def to_integers(rows: Rows, pairs: Sequence[PairTerm] = ()) -> Scaled:

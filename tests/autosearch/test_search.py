@@ -345,3 +345,18 @@ def test_every_shipped_space_is_searched_in_no_time(name):
 
 def make_budget(table):
     return 0.7 + sum(0.7 * min(row) + 0.3 * max(row) for row in table.latency_ms)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_network_fits_a_budget_of_just_what_it_takes(seed):
+    space = load_space("mobilenetv2_32")
+    rng = np.random.default_rng(seed)
+    rows = tuple(tuple(float(x) for x in rng.random(len(slot.choices))) for slot in space.slots)
+    table = LatencyTable(space.key, DEVICE, "fp32", "isolated", rows, float(rng.random()))
+    values = tuple(
+        tuple(float(choice == slot.original) for choice in slot.choices) for slot in space.slots
+    )
+    limit = Budget(latency_ms=table.predict_ms(space, space.original))
+    quality = QualityTable(space.key, "the original is best", values)
+    (pick,) = autosearch(space, table, limit, quality=quality, k=1)
+    assert pick.architecture == space.original.key
