@@ -143,6 +143,10 @@ def _cards(found: Findings) -> list[Card]:
             else "run hot check-lut to see how far predictions can be trusted"
         )
         cards.append(Card("latency table", value, detail))
+    if found.quality:
+        table = found.quality
+        detail = f"made in {table.seconds:.0f} s from {table.n_images:,} images"
+        cards.append(Card("quality", table.scorer, detail if table.n_images else "counted"))
     if found.space:
         detail = f"architectures in {len(found.space.slots)} slots of {found.space.name}"
         cards.append(Card("search space", format_count(found.space.size), detail))
@@ -154,6 +158,8 @@ def _warnings(found: Findings) -> list[str]:
     said = [f"{c.name}: {note}" for c in found.candidates for note in c.notes]
     if found.lut and not found.lut.check:
         said.append("The latency table was not checked on held-out networks: run hot check-lut.")
+    for left in found.quality.left_out if found.quality else ():
+        said.append(f"{left.choice} of {left.slot} could not be scored: {left.reason}")
     for d in found.deployments:
         name = f"{d.candidate} at {d.precision}"
         if d.measured.failure:
