@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=15 * N_TRAIN, help="that each way may see")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     options = parser.parse_args()
     source = find_data(options.folder)
     contests = [
@@ -290,10 +291,12 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(options.workers) as pool:
         list(pool.map(prepare, contests))  # two ways share the trained original
-        pending = [pool.submit(run_way, contest, way) for contest in contests for way in WAYS]
+        pending = [
+            pool.submit(run_way, contest, way) for contest in contests for way in options.ways
+        ]
         rows = [job.result() for job in pending]
     summary = {}
-    for way in WAYS:
+    for way in options.ways:
         accuracies = [row["accuracy"] for row in rows if row["way"] == way]
         spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
         summary[way] = {"mean": statistics.mean(accuracies), "deviation": spread}

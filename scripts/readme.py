@@ -152,7 +152,7 @@ def search(document: dict[str, Any]) -> list[str]:
         f"`{document['command']}`: every way sees at most {document['images']:,} CIFAR-10 images, "
         "all stages counted, and gives a network of at most 60 % of the original's latency by the "
         "same LUT, but for the original itself; "
-        f"{n_seeds} seeds, test accuracy with standard deviation. Random search, TPE and NSGA-II "
+        f"{n_seeds} seed(s), test accuracy. Random search, TPE and NSGA-II "
         f"train {document['n_tried']} networks on {document['images_per_try']:,} images each, then "
         f"the best on the rest. {where(document)}",
         "",
@@ -164,10 +164,16 @@ def search(document: dict[str, Any]) -> list[str]:
         spent = next(
             row["images_before_last_training"] for row in document["rows"] if row["way"] == way
         )
-        lines.append(
-            f"| {WAYS[way]} | {found['mean']:.2%} ± {found['deviation']:.2%} | {spent:,} |"
-        )
+        lines.append(f"| {WAYS[way]} | {mean_of(found, n_seeds)} | {spent:,} |")
+    missing = [WAYS[way] for way in WAYS if way not in document["summary"]]
+    if missing:
+        lines += ["", f"Not run for this table: {', '.join(missing)}."]
     return lines
+
+
+def mean_of(found: dict[str, Any], n_seeds: int) -> str:
+    """A mean accuracy, with its deviation where there is one."""
+    return f"{found['mean']:.2%}" + (f" ± {found['deviation']:.2%}" if n_seeds > 1 else "")
 
 
 def inherit(document: dict[str, Any]) -> list[str]:
@@ -177,7 +183,7 @@ def inherit(document: dict[str, Any]) -> list[str]:
         "### Inherited weights",
         "",
         f"`{document['command']}`: the pick of most distilled quality at the original's latency, "
-        f"epochs of {document['n_train']:,} CIFAR-10 images, {n_seeds} seeds; the original network "
+        f"epochs of {document['n_train']:,} CIFAR-10 images, {n_seeds} seed(s); the original network "
         f"it was distilled from has {document['original_metric']:.1%} validation accuracy. "
         f"{where(document)}",
         "",
@@ -185,8 +191,7 @@ def inherit(document: dict[str, Any]) -> list[str]:
         "| --- | --- | --- |",
     ]
     return lines + [
-        f"| {row['way']} | {row['epochs']} | {row['mean']:.2%} ± {row['deviation']:.2%} |"
-        for row in document["rows"]
+        f"| {row['way']} | {row['epochs']} | {mean_of(row, n_seeds)} |" for row in document["rows"]
     ]
 
 
