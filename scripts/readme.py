@@ -183,8 +183,8 @@ def inherit(document: dict[str, Any]) -> list[str]:
         "### Inherited weights",
         "",
         f"`{document['command']}`: the pick of most distilled quality at the original's latency, "
-        f"epochs of {document['n_train']:,} CIFAR-10 images, {n_seeds} seed(s); the original network "
-        f"it was distilled from has {document['original_metric']:.1%} validation accuracy. "
+        f"epochs of {document['n_train']:,} CIFAR-10 images, {n_seeds} seed(s); the original "
+        f"network it was distilled from has {document['original_metric']:.1%} validation accuracy. "
         f"{where(document)}",
         "",
         "| start | epochs | test accuracy |",
