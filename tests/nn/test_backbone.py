@@ -169,7 +169,7 @@ BAD = {
     "timm name": (("timm/mobilenetv3_smal_050", 16), {}, "did you mean 'mobilenetv3_small_050'"),
     "vision name": (("torchvision/resnet81", 16), {}, "did you mean 'resnet18'"),
     "weights": (("torchvision/resnet18", 16), {"weights": "no.pt"}, "no weights at no.pt"),
-    "in_channels": (("torchvision/resnet18", 16), {"in_channels": 1}, "only models of timm"),
+    "in_channels": (("torchvision/resnet18", 16), {"in_channels": 1}, "take 3 channels"),
     "classes": ((Few(), 16), {"n_classes": 1}, "n_classes must be at least 2"),
     "operator": (
         ("torchvision/resnet18", 32),
