@@ -17,3 +17,8 @@ class Artifact:
     path: Path
     precision: str
     input_shape: tuple[int, int, int, int]
+
+    @property
+    def format(self) -> str:
+        """`onnx` or `tflite`, by the file's suffix."""
+        return self.path.suffix.removeprefix(".")

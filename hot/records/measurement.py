@@ -17,12 +17,20 @@ class DeviceInfo:
         kind: `measured` or `estimated`.
         precisions: those it can run.
         fingerprint: hardware, runtime and its version, threads, options.
+        formats: of the artifacts it runs, the preferred one first.
+        energy: `measured` or `modelled` where it tells energy, else None.
+        notes: marks that stand wherever its figures are shown, for example that code is not tuned.
+        method: the LUT method that suits it; empty for that of its kind.
     """
 
     name: str
     kind: str
     precisions: tuple[str, ...]
     fingerprint: dict[str, str] = field(hash=False)
+    formats: tuple[str, ...] = ("onnx",)
+    energy: str | None = None
+    notes: tuple[str, ...] = ()
+    method: str = ""
 
     @property
     def key(self) -> str:
@@ -61,6 +69,7 @@ class Measurement:
         peak_memory_bytes: memory the runtime took, where the device tells.
         energy_mj: energy of one inference, where the device tells.
         nodes: per-node rows, where asked for and given.
+        counters: what else a device counts: `cycles`, `sram_bytes` and the like.
     """
 
     latency_ms: float | None
@@ -71,3 +80,4 @@ class Measurement:
     energy_mj: float | None = None
     nodes: tuple[NodeTime, ...] = ()
     failure: str | None = None
+    counters: dict[str, int] = field(default_factory=dict, hash=False)
