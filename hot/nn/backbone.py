@@ -144,7 +144,7 @@ def space_from_model(
 
 
 def load_model_space(spec: SpaceSpec, folder: Path | None = None) -> Space:
-    """The space of a specification that has a model; its weights may lie in `folder`.
+    """The space of a specification that has a model; with the weights that `folder` keeps, if any.
 
     Raises:
         SpaceError: what `space_from_model` raises.
@@ -152,13 +152,10 @@ def load_model_space(spec: SpaceSpec, folder: Path | None = None) -> Space:
     options = spec.model
     if options is None:
         raise ValueError(f"{spec} names no model")
-    weights = options.weights
-    if folder is not None and weights == _KEPT:
-        weights = str(folder / _KEPT)
     space = space_from_model(
         spec.name,
         spec.resolution,
-        weights=weights,
+        weights=options.weights if folder is None else folder / _KEPT,
         n_classes=spec.n_classes,
         in_channels=spec.in_channels,
         blocks=options.blocks,
@@ -174,7 +171,7 @@ _KEPT = "space.pt"
 
 
 def keep_model_space(spec: SpaceSpec, folder: Path) -> SpaceSpec:
-    """Keep the weights of a model's space in `folder`, and say so in the specification.
+    """Keep the weights of a model's space in `folder`; its specification with the resolution.
 
     Raises:
         SpaceError: what `space_from_model` raises.
@@ -184,7 +181,7 @@ def keep_model_space(spec: SpaceSpec, folder: Path) -> SpaceSpec:
     if space.backbone is None or spec.model is None:
         raise ValueError(f"{spec} names no model")
     save_weights(folder / _KEPT, space.backbone.make())
-    return replace(spec, resolution=space.resolution, model=replace(spec.model, weights=_KEPT))
+    return replace(spec, resolution=space.resolution)
 
 
 def _read(path: Path) -> _File:

@@ -12,7 +12,8 @@ from hot.config import Config
 from hot.errors import InputError
 from hot.files import validate
 from hot.pipeline import run
-from hot.records import Candidate, Deployment, Front, QualityTable, TrainResult
+from hot.records import Candidate, Deployment, Front, Lut, QualityTable, TrainResult
+from hot.space import load_spec
 
 DISTILLED = {
     "scorer": "distill",
@@ -154,9 +155,12 @@ def test_a_model_given_by_name_goes_through_the_whole_chain(tmp_path, monkeypatc
         "in_channels": 1,
         "model": {"menu": menu, "weights": "none"},
     }
-    config = make_config(tmp_path, space, quality={**DISTILLED, "corrections": 0})
+    quality = {key: DISTILLED[key] for key in ("scorer", "distill")}
+    config = make_config(tmp_path, space, quality=quality)
     job = run(config, tmp_path / "run")
     space = job.space()
+    assert job.file("library", "training").is_dir()  # without weights, the original was trained
+    assert load_spec(job.load(Lut, "lut.json").spec).key == space.key  # read outside the run
     assert space.size == 16  # two slots of the original, two operators and skip
     candidates = job.load_all(Candidate, "candidates")
     assert len(candidates) >= 2
