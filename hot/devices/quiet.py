@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hot.errors import DeviceError
+
 try:
     import fcntl
 except ModuleNotFoundError:  # not a POSIX system: measurements do not wait for one another there
@@ -21,6 +23,21 @@ def allowed_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def choose_cores(device: str, threads: int) -> list[int]:
+    """The cores for so many threads of a device: the last ones, away from the interrupts.
+
+    Raises:
+        DeviceError: this process may not use as many.
+    """
+    available = allowed_cores()
+    if not 1 <= threads <= len(available):
+        raise DeviceError(
+            f"the device {device!r} cannot use {threads} threads: this process may use "
+            f"{len(available)} cores; choose threads between 1 and {len(available)}"
+        )
+    return available[-threads:]
 
 
 @contextlib.contextmanager

@@ -1,35 +1,54 @@
 """The table of devices, and how one is made from its name and options."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from hot.devices.analytic import Analytic, description_files
 from hot.devices.contract import Device
 from hot.devices.onnxruntime import OnnxRuntimeCpu
-from hot.errors import InputError, unknown_name
+from hot.devices.row import DeviceRow, needs
+from hot.errors import DeviceError, InputError, unknown_name
+from hot.files import read_yaml
 from hot.records import ESTIMATES, MEASURES
 
+Option = str | int | float | bool
+_TRUTH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
-@dataclass(frozen=True)
-class DeviceRow:
-    """A row of the table of devices.
 
-    Attributes:
-        make: makes the device; its parameters, all with defaults, are the device's options.
-        kind: `measured` or `estimated`.
-        meaning: one line for the user.
-    """
+# Light makers: what they import is loaded when a device is made, not when its name is listed.
 
-    make: Callable[..., Device]
-    kind: str
-    meaning: str
+
+def _litert(threads: int = 1) -> Device:
+    from hot.devices.litert import LiteRtCpu
+
+    return LiteRtCpu(threads)
+
+
+def _openvino(threads: int = 1) -> Device:
+    from hot.devices.openvino import OpenVinoCpu
+
+    return OpenVinoCpu(threads)
 
 
 DEVICES: dict[str, DeviceRow] = {
     "cpu": DeviceRow(OnnxRuntimeCpu, MEASURES, "this machine's processor, through ONNX Runtime"),
+    "litert": DeviceRow(
+        _litert,
+        MEASURES,
+        "this machine's processor, through LiteRT (TFLite, XNNPACK)",
+        needs(
+            "litert", "ai_edge_litert", "litert_torch", "ai_edge_quantizer", "hot.devices.litert"
+        ),
+    ),
+    "openvino": DeviceRow(
+        _openvino,
+        MEASURES,
+        "this machine's processor, through OpenVINO",
+        needs("openvino", "openvino"),
+    ),
     "analytic": DeviceRow(Analytic, ESTIMATES, "a roofline of counts, from a YAML description"),
 }
 
@@ -47,39 +66,72 @@ def known_devices() -> dict[str, DeviceRow]:
     return {**added, **described, **DEVICES}
 
 
-def make_device(name: str, **options: str | int | float) -> Device:
+def make_device(name: str, **options: Option) -> Device:
     """The device called `name`, with its options, for example `make_device("cpu", threads=1)`.
 
     Options may be text, as the command line gives them. A name that ends in `.yaml` is the path of
-    a description.
+    a description, or of a farm of servers; one with `://` is a server's device.
 
     Raises:
         InputError: unknown name or option, or an option of the wrong form.
-        DeviceError: the device cannot be used here.
+        DeviceError: the device cannot be used here; says what is missing.
     """
-    rows = known_devices()
-    if name.endswith((".yaml", ".yml")):
-        return Analytic(description=name)
-    if name not in rows:
-        raise InputError(unknown_name("device", name, rows) + "; or give a YAML description")
-    make = rows[name].make
-    allowed = dict(inspect.signature(make).parameters)
-    fixed = set(make.keywords) if isinstance(make, partial) else set()
-    parsed = {}
-    for option, value in options.items():
-        if option not in allowed or option in fixed:
-            known = sorted(allowed.keys() - fixed)
-            raise InputError(
-                f"the device {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}"
-            )
-        parsed[option] = _parse(name, option, value, type(allowed[option].default))
-    device: Device = make(**parsed)
+    make = _maker(name)
+    device: Device = make(**_parse_all(name, make, options))
     return device
 
 
-def _parse(device: str, option: str, value: str | int | float, kind: type) -> str | int | float:
+def _maker(name: str) -> Callable[..., Device]:
+    """What makes the device, once nothing that it needs is missing."""
+    if "://" in name:
+        from hot.devices.remote import make_remote
+
+        return partial(make_remote, name)
+    if name.endswith((".yaml", ".yml")):
+        document = read_yaml(name, "device description")
+        if isinstance(document, dict) and "servers" in document:
+            from hot.devices.farm import load_farm
+
+            return partial(load_farm, Path(name))
+        return partial(Analytic, description=name)
+    rows = known_devices()
+    if name not in rows:
+        raise InputError(unknown_name("device", name, rows) + "; or give a YAML description")
+    missing = rows[name].missing()
+    if missing is not None:
+        raise DeviceError(f"the device {name!r} cannot be used here: {missing}")
+    return rows[name].make
+
+
+def _parse_all(
+    name: str, make: Callable[..., Device], options: Mapping[str, Option]
+) -> dict[str, Option]:
+    """The options as the types that the maker's defaults have."""
+    fixed = set(make.keywords) if isinstance(make, partial) else set()
+    allowed = {
+        option: parameter.default
+        for option, parameter in inspect.signature(make).parameters.items()
+        if option not in fixed
+    }
+    parsed = {}
+    for option, value in options.items():
+        if option not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise InputError(f"the device {name!r} has no option {option!r}; it has {known}")
+        parsed[option] = _parse(name, option, value, type(allowed[option]))
+    return parsed
+
+
+def _parse(device: str, option: str, value: Option, kind: type) -> Option:
+    if kind is bool:
+        truth = _TRUTH.get(str(value).lower())
+        if truth is None:
+            raise InputError(
+                f"the option {option!r} of the device {device!r} must be on or off, not {value!r}"
+            )
+        return truth
     try:
-        parsed: str | int | float = kind(value)
+        parsed: Option = kind(value)
     except ValueError as error:
         raise InputError(
             f"the option {option!r} of the device {device!r} must be {kind.__name__}, not {value!r}"

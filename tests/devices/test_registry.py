@@ -1,7 +1,8 @@
 import pytest
 
-from hot.devices import DEVICES, known_devices, make_device
-from hot.errors import InputError
+from hot.devices import DEVICES, DeviceRow, known_devices, make_device, needs
+from hot.devices.description import description_files
+from hot.errors import DeviceError, InputError
 
 
 def test_descriptions_are_devices_of_their_own_name():
@@ -34,7 +35,57 @@ def test_an_option_of_the_wrong_form_is_refused():
         make_device("cpu", threads="many")
 
 
-def test_every_row_tells_its_kind_as_its_device_does():
+def test_every_row_that_is_usable_here_tells_its_kind_as_its_device_does():
     for name, row in known_devices().items():
-        assert row.make().describe().kind == row.kind, name
+        if row.missing() is None:
+            assert row.make().describe().kind == row.kind, name
     assert DEVICES["cpu"].kind == "measured"
+
+
+def test_every_row_that_is_not_usable_says_so_when_it_is_made_and_how_to_mend_it():
+    for name, row in known_devices().items():
+        missing = row.missing()
+        if missing is not None:
+            with pytest.raises(DeviceError, match="cannot be used here") as refused:
+                make_device(name)
+            assert missing in str(refused.value)
+
+
+class Waiting:
+    """A device with options of every kind."""
+
+    def __init__(self, threads=1, share=0.5, spins=False, name="one"):
+        self.options = (threads, share, spins, name)
+
+
+@pytest.fixture
+def waiting(monkeypatch):
+    monkeypatch.setitem(DEVICES, "waiting", DeviceRow(Waiting, "measured", "it waits"))
+
+
+def test_options_take_the_type_of_their_default(waiting):
+    made = make_device("waiting", threads="3", share="0.25", spins="on", name="two")
+    assert made.options == (3, 0.25, True, "two")
+    assert make_device("waiting", spins=False).options == (1, 0.5, False, "one")
+
+
+def test_an_option_that_is_on_or_off_takes_nothing_else(waiting):
+    with pytest.raises(InputError, match="'spins' of the device 'waiting' must be on or off"):
+        make_device("waiting", spins="maybe")
+
+
+def test_what_is_missing_is_named_with_its_install_line(monkeypatch):
+    row = DeviceRow(Waiting, "measured", "it waits", needs("npu", "json", "no_such_module"))
+    monkeypatch.setitem(DEVICES, "absent", row)
+    line = "no_such_module is not installed: pip install 'hot[npu]'"
+    with pytest.raises(DeviceError, match="the device 'absent' cannot be used here") as refused:
+        make_device("absent", threads=1)
+    assert str(refused.value).endswith(line)
+
+
+def test_a_description_is_still_made_from_its_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(description_files()["gap8"].read_text())
+    assert make_device(str(path)).describe().name == "gap8"
+    with pytest.raises(InputError, match="no option 'threads'; it has none"):
+        make_device(str(path), threads=1)
