@@ -1,110 +1,18 @@
-"""Quality tables corrected by networks of which all choices were plugged in and measured."""
+"""Quality tables corrected by whole networks that were measured."""
 
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-import torch
 from scipy.stats import spearmanr
-from torch import nn
 
 from hot.errors import InputError
 from hot.lut.correct import fit_correction, merge_pairs
-from hot.nn import fold_norms
-from hot.progress import progress
-from hot.quality.contract import Evidence
-from hot.quality.lesson import Lesson, prepare
-from hot.quality.parallel import in_processes
-from hot.quality.plug import run
-from hot.quality.settings import cores, find_processes
-from hot.quality.teach import calibrating
 from hot.records import QualityTable
-from hot.space import Architecture, Space
-from hot.training.precision import autocast
+from hot.space import Space
 
-N_CALIBRATION, CALIBRATION_BATCH = 8, 128  # batches and images of them, for batch-norm statistics
 log = logging.getLogger(__name__)
-
-
-def measure_plugged(
-    space: Space, architectures: Sequence[Architecture], evidence: Evidence
-) -> list[float]:
-    """What whole architectures with distilled weights reach, without training.
-
-    Batch normalisation takes its statistics anew from training images, because every block sees
-    what the blocks before it give. In the unit of the table by `distill`: the original network has
-    the table's `fixed`.
-
-    Returns:
-        The settings' measure of every architecture; NaN where it is not finite or the network
-        cannot run, which the log explains and a correction passes over.
-
-    Raises:
-        InputError: the evidence has no data or no library, or the library no original network.
-    """
-    if evidence.data is None or evidence.library is None:
-        raise InputError(
-            "networks are measured with images and a library: give Evidence(data=..., library=...)"
-        )
-    found = [math.nan] * len(architectures)
-    with cores(1), progress("measuring networks", len(architectures)) as advance:
-        lesson = prepare(space, evidence)
-
-        def work(index: int) -> tuple[int, float]:
-            return index, _measure(lesson, architectures[index])
-
-        numbers = range(len(architectures))
-        for index, value in in_processes(work, numbers, find_processes(evidence)):
-            found[index] = value
-            advance()
-    return found
-
-
-def images_per_network(evidence: Evidence) -> int:
-    """What `measure_plugged` costs a network, in images of a training; see `QualityTable`."""
-    return round((N_CALIBRATION * CALIBRATION_BATCH + evidence.distill.n_measure) / 3)
-
-
-def network_distill(space: Space, architecture: Architecture, evidence: Evidence) -> float:
-    """The measure of one whole network, plugged together of distilled blocks."""
-    (value,) = measure_plugged(space, [architecture], evidence)
-    return value
-
-
-def _measure(lesson: Lesson, architecture: Architecture) -> float:
-    wanted = lesson.settings.measure
-    try:
-        network = _assemble(lesson, architecture)
-        value = lesson.scores(run(network, lesson.held_out, lesson.precision))[wanted]
-    except Exception as error:  # a choice may come from anywhere; the other networks go on
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        log.warning("the network %s cannot be measured: %s", architecture.short, reason)
-        return math.nan
-    if not math.isfinite(value):
-        log.warning("the network %s is left out: its %s is %s", architecture.short, wanted, value)
-        return math.nan
-    return value
-
-
-def _assemble(lesson: Lesson, architecture: Architecture) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # parts without weights in the library are drawn
-        torch.manual_seed(lesson.seed)
-        network: Any = lesson.library.assemble(architecture)
-    network = network.to(lesson.train.device, memory_format=torch.channels_last)
-    if architecture == lesson.space.original:  # its statistics are those it was trained with
-        return fold_norms(network.eval())
-    n = min(N_CALIBRATION * CALIBRATION_BATCH, len(lesson.train))
-    with (
-        calibrating(network),
-        torch.inference_mode(),
-        autocast(lesson.precision, lesson.train.device),
-    ):
-        for start in range(0, n, CALIBRATION_BATCH):
-            network(lesson.train.batch(np.arange(start, min(start + CALIBRATION_BATCH, n))))
-    return fold_norms(network)
 
 
 def correct_quality(

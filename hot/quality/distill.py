@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from hot.errors import InputError
-from hot.nn import build_block, fold_norms
+from hot.nn import build_block, fold_norms, seeded
 from hot.progress import progress
 from hot.quality.contract import Evidence
 from hot.quality.lesson import Lesson, prepare
@@ -153,8 +153,7 @@ def _pupil(lesson: Lesson, slot: Slot, index: int, layer_index: int, choice: Cho
     ).generate_state(1)[0]
 
     rules = lesson.space.rules
-    with guarded(pupil), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(number))
+    with guarded(pupil), seeded(int(number)):
         module = build_block(choice.block(slot.layers[layer_index], rules), rules)
         pupil.module = module.to(lesson.train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return pupil
@@ -239,10 +238,8 @@ def _share_from(space: Space, index: int) -> float:
 
 
 def _file(folder: Path | None, lesson: Lesson, slot: Slot) -> Path | None:
-    """Where a slot's scores are kept: every set of numbers has a folder of its own."""
-    if folder is None:
-        return None
-    return folder / f"distill-{lesson.fingerprint[:12]}" / f"{slot.name}.json"
+    """Where a slot's scores are kept."""
+    return None if folder is None else lesson.folder(folder) / f"{slot.name}.json"
 
 
 def _load(file: Path | None, lesson: Lesson, slot: Slot) -> SlotScores | None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from hot.errors import InputError
-from hot.nn import Library, build, fold_norms
+from hot.nn import Library, build, fold_norms, seeded
 from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.plug import Images, run
-from hot.quality.settings import check_distill, find_device
+from hot.quality.settings import check_distill
 from hot.records import DistillSettings
 from hot.space import Space
+from hot.training.machine import find_device
 from hot.training.precision import choose_precision
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,10 @@ class Lesson:
     settings: DistillSettings
     seed: int
     fingerprint: str
+
+    def folder(self, parent: Path) -> Path:
+        """Where unfinished work is kept: every set of numbers has a folder of its own."""
+        return parent / f"distill-{self.fingerprint[:12]}"
 
     def scores(self, outputs: Tensor) -> dict[str, float]:
         """Every measure of some outputs for the held-out images."""
@@ -60,7 +66,7 @@ def prepare(space: Space, evidence: Evidence) -> Lesson:
         )
     evidence.task.check_head(space, data)
     device = find_device(evidence.device)
-    with torch.random.fork_rng(devices=[]):
+    with seeded(evidence.seed):
         network: Any = fold_norms(library.original())
     network = network.to(device, memory_format=torch.channels_last)
     network.requires_grad_(False).eval()
@@ -94,7 +100,7 @@ def _choose_precision(space: Space, settings: DistillSettings, images: Images) -
     batch = images.batch(np.arange(min(settings.batch, len(images))))
 
     def make() -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):
             module: Any = build(space, space.original)
         out: nn.Module = module.to(images.device, memory_format=torch.channels_last)
         return out

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hot.errors import InputError, unknown_name
 from hot.quality.contract import Evidence, Scorer
-from hot.quality.correct import network_distill
 from hot.quality.counts import network_macs, network_params, score_macs, score_params
 from hot.quality.distill import score_distill
 from hot.quality.file import load_quality
 from hot.quality.naswot import NASWOT
+from hot.quality.networks import network_distill
 from hot.quality.synflow import SYNFLOW
 from hot.quality.untrained import score_one, score_untrained
 from hot.quality.zico import ZICO

@@ -1,7 +1,6 @@
 """What evidence may ask for, and what it means on this machine."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import torch
@@ -11,6 +10,7 @@ from hot.quality.contract import Evidence
 from hot.quality.measures import MEASURES
 from hot.quality.teach import OPTIMIZERS
 from hot.records import DistillSettings
+from hot.training.machine import count_cores, find_device
 from hot.training.precision import PRECISIONS
 
 
@@ -34,25 +34,11 @@ def check_distill(settings: DistillSettings) -> None:
             raise InputError(f"distill's {name} must be {allowed}, not {getattr(settings, name)}")
 
 
-def find_device(name: str | None) -> torch.device:
-    """The device to compute on.
-
-    Raises:
-        InputError: neither `cpu` nor a usable `cuda`.
-    """
-    if name not in (None, "cpu", "cuda"):
-        raise InputError(f"quality is scored on 'cpu' or 'cuda', not on {name!r}")
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise InputError("torch finds no usable GPU here; score on 'cpu'")
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
-
-
 def find_processes(evidence: Evidence) -> int:
     """How many processes may work side by side: one a processor core, one for a GPU."""
     if find_device(evidence.device).type == "cuda":
         return 1
-    return evidence.n_threads or len(os.sched_getaffinity(0))
+    return evidence.n_threads or count_cores()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from hot.errors import InputError
-from hot.nn import build, build_block, initialise
+from hot.nn import build, build_block, initialise, seeded
 from hot.progress import progress
 from hot.quality.contract import Evidence
 from hot.quality.plug import Images, part_names, plugged
-from hot.quality.settings import cores, find_device, find_processes
+from hot.quality.settings import cores, find_processes
 from hot.records import LeftOut, QualityTable
 from hot.space import Architecture, Choice, Slot, Space
 from hot.tasks import Task
+from hot.training.machine import find_device
 
 N_SEEDS = 3  # initialisations that every score is averaged over
 BATCH = 32  # images of a batch; scores that need more take several
@@ -134,22 +135,21 @@ def _try(
 
 def _fresh_blocks(
     space: Space, slot: Slot, choice: Choice, evidence: Evidence, seed: int
-) -> Iterator[nn.Module]:
-    device = find_device(evidence.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+) -> list[nn.Module]:
+    blocks = []
+    with seeded(seed):
         for layer in slot.layers:
             block = build_block(choice.block(layer, space.rules), space.rules)
             reset(block)
-            yield block.to(device)
+            blocks.append(block.to(find_device(evidence.device)))
+    return blocks
 
 
 def make_untrained(
     space: Space, architecture: Architecture, evidence: Evidence, seed: int
 ) -> nn.Module:
     """An architecture with weights drawn from a seed, those of a given backbone too."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network: Any = build(space, architecture)
         reset(network)
     out: nn.Module = network.to(find_device(evidence.device)).train()

@@ -19,6 +19,7 @@ from hot.training.checkpoint import load_checkpoint, remove_checkpoints
 from hot.training.distill import check_library
 from hot.training.evaluate import evaluate
 from hot.training.loop import Report, count_steps, probe, run_epochs, start
+from hot.training.machine import find_device
 from hot.training.recipe import check_recipe
 
 BEST, RESULT = "best.pt", "result.json"
@@ -74,7 +75,7 @@ def fit(
     """
     check_recipe(recipe)
     task.check_head(space, data)
-    where = _find_device(device)
+    where = find_device(device)
     inherited = check_library(recipe, library, space, architecture)
     fingerprint = _fingerprint(space, architecture, data, recipe, where, candidate, inherited)
     finished = _load_finished(folder, fingerprint)
@@ -118,15 +119,6 @@ def fit(
     save_record(folder / RESULT, result)
     remove_checkpoints(folder)
     return result
-
-
-def _find_device(name: str | None) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    if name not in (None, "cpu", "cuda"):
-        raise InputError(f"a network is trained on 'cpu' or 'cuda', not on {name!r}")
-    if name == "cuda" and not has_gpu:
-        raise InputError("torch finds no usable GPU here; train on 'cpu'")
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 def _fingerprint(

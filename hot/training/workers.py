@@ -29,6 +29,7 @@ from hot.training.hpo import (
     open_storage,
     open_study,
 )
+from hot.training.machine import count_cores
 from hot.training.trials import EpochDone, Failed, Finished, Job, Refused, Setup
 
 _MAX_DEATHS = 3  # worker processes that one trial may cost
@@ -96,7 +97,7 @@ def optimise(
         inherited = check_library(base, library, space, space.parse(candidate.architecture))
         marks = (space.key, candidate.architecture, data.digest, inherited)
         subjects[candidate.name] = " ".join(filter(None, marks))
-    n_threads = max(1, _count_cores() // n_workers)
+    n_threads = max(1, count_cores() // n_workers)
     setup = Setup(space, data, task, run.path, n_threads, device, library)
     with _lock(run), open_storage(run.study_url) as storage:
         studies = {
@@ -384,10 +385,3 @@ def _lock(run: RunFolder) -> Iterator[None]:
                 f"another process is training in {run.path}; wait for it, or stop it first"
             ) from error
         yield
-
-
-def _count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

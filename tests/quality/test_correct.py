@@ -1,21 +1,15 @@
 """Whole networks of distilled blocks are measured, and their order corrects the table."""
 
-import logging
 import math
 
 import numpy as np
 import pytest
-import torch
 
 from hot.errors import InputError
 from hot.quality import (
-    Evidence,
     agreement,
     correct_quality,
-    measure_plugged,
     order_agreement,
-    score,
-    score_network,
 )
 from hot.records import LeftOut, PairTerm, QualityTable
 from hot.space import load_space
@@ -84,45 +78,3 @@ def test_the_table_of_another_space_is_refused():
 )
 def test_order_agreement(predicted, measured, wanted):
     assert order_agreement(predicted, measured) == pytest.approx(wanted)
-
-
-def test_a_plugged_network_is_measured_with_fresh_norm_statistics(space, data, evidence, library):
-    score(space, "distill", evidence)
-    picked = space.architecture(tuple(min(1, len(s.choices) - 1) for s in space.slots))
-    (found,) = measure_plugged(space, [picked], evidence)
-    # by hand: the same images in one batch with momentum 1 give the mean over batches of one size
-    network, original = library.assemble(picked), library.original()
-    images = torch.from_numpy(data.normalise(data.train.images))
-    order = np.random.default_rng(evidence.seed).permutation(len(data.train))
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    with torch.inference_mode():
-        network.train()
-        for start in range(0, len(order), 128):
-            network(images[order[start : start + 128]])
-        network.eval()
-        held = torch.from_numpy(data.normalise(data.val.images[:100]))
-        wanted, other = original(held).softmax(1), network(held).softmax(1)
-        divergence = (wanted * (wanted / other).log()).sum(1).mean()
-    assert found == pytest.approx(-float(divergence), rel=1e-2)
-    assert score_network("distill", space, picked, evidence) == found
-
-
-def test_a_network_that_cannot_run_is_nan_and_said_so(space, evidence, library, caplog):
-    score(space, "distill", evidence)
-    part, choice = f"{space.slots[1].name}.0", space.slots[1].choices[1]
-    state = library.assemble(space.original).part(part)
-    library.save_block(part, choice, state)  # the weights of another choice
-    bad = space.architecture((0, 1, 0, 0, 0))
-    with caplog.at_level(logging.WARNING):
-        values = measure_plugged(space, [bad, space.original], evidence)
-    assert math.isnan(values[0])
-    assert values[1] == pytest.approx(0.0, abs=1e-6)  # the original changes nothing
-    assert bad.short in caplog.text
-
-
-def test_measuring_needs_data_and_a_library(space):
-    with pytest.raises(InputError, match="images and a library"):
-        measure_plugged(space, [space.original], Evidence())
