@@ -147,6 +147,7 @@ def build_lut(
     space: str | None,
     device: str,
     threads: int | None,
+    device_options: tuple[str, ...],
     precision: str,
     method: str | None,
     store: str | None,
@@ -167,7 +168,7 @@ def build_lut(
     from hot.space import load_spec
 
     section = lut_section(precision, method, store, check_networks, correct)
-    target = make_target(device, threads)
+    target = make_target(device, threads, device_options)
     spec = space_spec(space, **shape)
     if spec is None:
         raise click.UsageError("give --space or --model")
@@ -190,6 +191,7 @@ def check_lut(
     lut: str,
     device: str,
     threads: int | None,
+    device_options: tuple[str, ...],
     networks: int,
     correct: bool,
     figure: Path | None,
@@ -205,7 +207,7 @@ def check_lut(
     from hot import pipeline, views
 
     checked = pipeline.check_file(
-        lut, make_target(device, threads), networks, seed, figure, correct
+        lut, make_target(device, threads, device_options), networks, seed, figure, correct
     )
     show(views.describe_lut(checked), as_json, views.draw_lut)
 
@@ -250,6 +252,7 @@ def autosearch(
     space: str | None,
     device: str,
     threads: int | None,
+    device_options: tuple[str, ...],
     precision: str,
     method: str | None,
     store: str | None,
@@ -280,11 +283,12 @@ def autosearch(
     if lut is not None:
         refuse_with_lut(has_space=wanted is not None)
         table = pipeline.open_lut(lut, wanted)
-        pipeline.tell_origin(table, wanted or pipeline.space_of(table))
+        wanted = wanted or pipeline.space_of(table)
+        pipeline.tell_origin(table, wanted)
     elif wanted is not None:
-        check_searches(wanted, [section], quality.scorer)
+        check_searches(wanted, [section], quality)
         how = lut_section(precision, method, store, check_networks, correct)
-        table = pipeline.make_lut(wanted, make_target(device, threads), how, seed)
+        table = pipeline.make_lut(wanted, make_target(device, threads, device_options), how, seed)
     else:
         raise click.UsageError("give --space or --model, or a LUT that knows its space by --lut")
     candidates, front = pipeline.search_once(
@@ -342,7 +346,14 @@ def train(run: Path, recipe: Path | None, seed: int, as_json: bool, **settings: 
 @device_options
 @click.option("--precision", default="int8", show_default=True, help="fp32, fp16, int16, int8.")
 @json_option
-def deploy(run: Path, device: str, threads: int | None, precision: str, as_json: bool) -> None:
+def deploy(
+    run: Path,
+    device: str,
+    threads: int | None,
+    device_options: tuple[str, ...],
+    precision: str,
+    as_json: bool,
+) -> None:
     """Export, quantise, verify and measure the trained candidates of a run, each as a bundle.
 
     Example: hot deploy runs/first --device cpu --precision int8
@@ -351,7 +362,7 @@ def deploy(run: Path, device: str, threads: int | None, precision: str, as_json:
     from hot.records import RunFolder
 
     job = RunFolder.open(run)
-    pipeline.deploy_all(job, make_target(device, threads), precision)
+    pipeline.deploy_all(job, make_target(device, threads, device_options), precision)
     show(views.summarise(job), as_json, views.draw_summary)
 
 

@@ -49,14 +49,19 @@ class SpaceSection(_Section):
 
 
 class DeviceSection(_Section):
-    """The device: its name, and the threads it may use (its own default where not given)."""
+    """The device: its name, the threads it may use (its own default where not given), and options.
+
+    Attributes:
+        options: what else the device may be told, as `hot devices` lists it.
+    """
 
     name: str = "cpu"
     threads: Count | None = None
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
-    def options(self) -> dict[str, int]:
-        """The options as `make_device` takes them."""
-        return {} if self.threads is None else {"threads": self.threads}
+    def given(self) -> dict[str, str | int | float | bool]:
+        """Threads and options as `make_device` takes them."""
+        return self.options if self.threads is None else {"threads": self.threads, **self.options}
 
 
 class LutSection(_Section):

@@ -1,6 +1,6 @@
 """Options that commands share, and the settings that they mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +48,12 @@ space_options = options(
 )
 device_options = options(
     click.option("--device", default="cpu", show_default=True, help="See hot devices; or a YAML."),
-    click.option("--threads", type=click.IntRange(1), help="Threads of cpu; 1 where not given."),
-)
+    click.option("--threads", type=click.IntRange(1), help="Of the device; 1 where not given."),
+    click.option(
+        "--device-option", "device_options", multiple=True, metavar="KEY=VALUE",
+        help="An option of the device; hot devices lists them. Repeat.",
+    ),
+)  # fmt: skip
 lut_options = options(
     click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
     click.option(
@@ -94,10 +98,11 @@ sweep_options = options(
 def refuse_with_lut(has_space: bool) -> None:
     """Raise `click.UsageError` for an option that a finished LUT has decided already."""
     context = click.get_current_context()
-    decided = ("device", "threads", "precision", "method", "store", "check_networks", "correct")
+    device = ("device", "threads", "device_options")
+    decided = (*device, "precision", "method", "store", "check_networks", "correct")
     for name in (*decided, *(() if has_space else SHAPE)):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = f"--{name.replace('_', '-')}"
+            (option,) = (p.opts[0] for p in context.command.params if p.name == name)
             raise click.UsageError(f"{option} has no effect on a finished LUT; give it or --lut")
 
 
@@ -129,11 +134,25 @@ def space_spec(space: str | None, **given: Any) -> Any:
     )
 
 
-def make_target(name: str, threads: int | None) -> Any:
-    """The device that a command names."""
+def make_target(name: str, threads: int | None, given: Sequence[str] = ()) -> Any:
+    """The device that a command names, with its options as `key=value`.
+
+    Raises:
+        InputError: an option without a value, given twice, or not known to the device.
+        DeviceError: the device cannot be used here.
+    """
     from hot.devices import make_device
 
-    return make_device(name, **({} if threads is None else {"threads": threads}))
+    chosen: dict[str, str | int] = {} if threads is None else {"threads": threads}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not (key and equals and value):
+            raise InputError(f"--device-option takes KEY=VALUE, not {pair!r}")
+        if key in chosen:
+            raise InputError(f"the option {key!r} of the device {name!r} is given twice")
+        chosen[key] = value.strip()
+    return make_device(name, **chosen)
 
 
 def lut_section(

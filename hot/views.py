@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hot.devices import known_devices
+from hot.devices import device_options, known_devices
 from hot.records import (
     RESOURCE_LABELS,
     Candidate,
@@ -21,7 +21,7 @@ from hot.records import (
     to_document,
 )
 from hot.report import gather
-from hot.space import SpaceSpec, describe_space, load_spec, space_files
+from hot.space import Space, SpaceSpec, describe_space, load_spec, space_files
 from hot.units import format_bytes, format_count, format_ms
 
 Document = dict[str, Any]
@@ -42,28 +42,61 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def list_devices() -> Document:
-    """All known devices, with what each does."""
-    rows = known_devices()
+    """All known devices: what each does, its options, and what it lacks to be usable here."""
     return {
         "devices": [
-            {"name": name, "kind": row.kind, "meaning": row.meaning} for name, row in rows.items()
+            {
+                "name": name,
+                "kind": row.kind,
+                "meaning": row.meaning,
+                "missing": row.missing(),
+                "options": device_options(row.make),
+            }
+            for name, row in known_devices().items()
         ]
     }
 
 
 def draw_devices(document: Document) -> None:
-    """A table of `list_devices`."""
-    rows = [(d["name"], d["kind"], d["meaning"]) for d in document["devices"]]
-    _table(("device", "its figures are", "what it is"), rows)
+    """A table of `list_devices`, and how to get what is missing."""
+    rows = [
+        (
+            d["name"],
+            d["kind"],
+            "yes" if d["missing"] is None else "no",
+            ", ".join(f"{key}={_option(value)}" for key, value in d["options"].items()),
+            d["meaning"],
+        )
+        for d in document["devices"]
+    ]
+    columns = ("device", "its figures are", "usable here", "options", "what it is")
+    _table(columns, rows)
+    for missing, names in _group_missing(document["devices"]).items():
+        out.print(f"{', '.join(names)}: {missing}", markup=False)
+
+
+def _group_missing(devices: Sequence[Document]) -> dict[str, list[str]]:
+    """The names of the devices that lack the same, by what they lack."""
+    found: dict[str, list[str]] = {}
+    for device in devices:
+        if device["missing"] is not None:
+            found.setdefault(device["missing"], []).append(device["name"])
+    return found
+
+
+def _option(value: object) -> str:
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def list_spaces() -> Document:
     """All spaces that ship with hot."""
-    return {"spaces": [_describe(SpaceSpec(name)) for name in space_files()]}
+    specs = [SpaceSpec(name) for name in space_files()]
+    return {"spaces": [_describe(spec, load_spec(spec)) for spec in specs]}
 
 
 def show_space(spec: SpaceSpec) -> Document:
     """One space with its slots and their choices."""
+    space = load_spec(spec)
     slots = [
         {
             "slot": slot.name,
@@ -74,13 +107,12 @@ def show_space(spec: SpaceSpec) -> Document:
             "original": slot.original.key,
             "choices": list(slot.keys),
         }
-        for slot in load_spec(spec).slots
+        for slot in space.slots
     ]
-    return {**_describe(spec), "slots": slots}
+    return {**_describe(spec, space), "slots": slots}
 
 
-def _describe(spec: SpaceSpec) -> Document:
-    space = load_spec(spec)
+def _describe(spec: SpaceSpec, space: Space) -> Document:
     if space.backbone is None:
         description, widths = describe_space(spec.name)
     else:

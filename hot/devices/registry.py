@@ -12,7 +12,7 @@ from hot.devices.onnxruntime import OnnxRuntimeCpu
 from hot.devices.row import DeviceRow, needs
 from hot.errors import DeviceError, InputError, unknown_name
 from hot.files import read_yaml
-from hot.records import ESTIMATES, MEASURES
+from hot.records import ESTIMATES, MEASURES, DeviceInfo
 
 Option = str | int | float | bool
 _TRUTH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
@@ -66,7 +66,7 @@ def known_devices() -> dict[str, DeviceRow]:
     return {**added, **described, **DEVICES}
 
 
-def make_device(name: str, **options: Option) -> Device:
+def make_device(name: str, /, **options: Option) -> Device:
     """The device called `name`, with its options, for example `make_device("cpu", threads=1)`.
 
     Options may be text, as the command line gives them. A name that ends in `.yaml` is the path of
@@ -79,6 +79,31 @@ def make_device(name: str, **options: Option) -> Device:
     make = _maker(name)
     device: Device = make(**_parse_all(name, make, options))
     return device
+
+
+def device_options(make: Callable[..., Device]) -> dict[str, Option]:
+    """The options of the device that `make` makes, each with its default."""
+    fixed = set(make.keywords) if isinstance(make, partial) else set()
+    return {
+        option: parameter.default
+        for option, parameter in inspect.signature(make).parameters.items()
+        if option not in fixed
+    }
+
+
+def remake_device(info: DeviceInfo) -> Device:
+    """The device of that name as it stands here, with the options that a record's device had.
+
+    Options are read from the fingerprint, where a device writes each under its own name.
+
+    Raises:
+        InputError: the device is not known here.
+        DeviceError: it cannot be used here.
+    """
+    options = device_options(_maker(info.name))
+    return make_device(
+        info.name, **{key: text for key, text in info.fingerprint.items() if key in options}
+    )
 
 
 def _maker(name: str) -> Callable[..., Device]:
@@ -107,12 +132,7 @@ def _parse_all(
     name: str, make: Callable[..., Device], options: Mapping[str, Option]
 ) -> dict[str, Option]:
     """The options as the types that the maker's defaults have."""
-    fixed = set(make.keywords) if isinstance(make, partial) else set()
-    allowed = {
-        option: parameter.default
-        for option, parameter in inspect.signature(make).parameters.items()
-        if option not in fixed
-    }
+    allowed = device_options(make)
     parsed = {}
     for option, value in options.items():
         if option not in allowed:

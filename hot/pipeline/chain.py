@@ -4,30 +4,17 @@ import logging
 import os
 from pathlib import Path
 
-from hot.config import (
-    Config,
-    LutSection,
-    TrainingSection,
-)
+from hot.config import Config, LutSection, TrainingSection
 from hot.deploy import deploy
 from hot.devices import Device, Settings, make_device
 from hot.errors import InputError
-from hot.lut import (
-    load_lut,
-)
+from hot.lut import load_lut
 from hot.pipeline.assess import assess
 from hot.pipeline.luts import make_lut, open_lut, watch
 from hot.pipeline.search import search, sweep_run
 from hot.pipeline.stage import data_options, load_data, start
 from hot.precheck import check_config
-from hot.records import (
-    Candidate,
-    DataSpec,
-    Deployment,
-    Lut,
-    RunFolder,
-    TrainResult,
-)
+from hot.records import Candidate, DataSpec, Deployment, Lut, RunFolder, TrainResult
 from hot.report import write_report
 from hot.space import load_spec
 from hot.tasks import find_task
@@ -42,7 +29,7 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
     Raises:
         HotError: a stage cannot go on; what was finished before stays.
     """
-    device = make_device(config.device.name, **config.device.options())
+    device = make_device(config.device.name, **config.device.given())
     if not Path(folder, "candidates").is_dir():
         check_config(config, load_spec(config.space.spec()), device)
     job = start(folder, config.space.spec(), config.text())

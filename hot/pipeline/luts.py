@@ -5,10 +5,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from hot.config import (
-    LutSection,
-)
-from hot.devices import Device, make_device
+from hot.config import LutSection
+from hot.devices import Device, remake_device
 from hot.errors import HotError, LutError
 from hot.lut import (
     LEAST_NETWORKS,
@@ -22,11 +20,7 @@ from hot.lut import (
     load_lut,
     sentinel_drift,
 )
-from hot.records import (
-    MEASURES,
-    Lut,
-    save_record,
-)
+from hot.records import MEASURES, Lut, save_record
 from hot.report import check_figure
 from hot.space import Space, load_spec
 
@@ -153,9 +147,8 @@ def tell_origin(lut: Lut, space: Space) -> None:
     """
     if lut.device.kind != MEASURES:
         return
-    threads = lut.device.fingerprint.get("threads")
     try:
-        here = make_device(lut.device.name, **({} if threads is None else {"threads": threads}))
+        here = remake_device(lut.device)
     except HotError as error:
         log.warning("the LUT's device cannot be used here, so its drift is unknown: %s", error)
         return

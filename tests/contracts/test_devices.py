@@ -1,5 +1,7 @@
 """One suite for every device that is known here."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,16 @@ from hot.records.measurement import Measurement
 from hot.space import load_space
 
 SETTINGS = Settings(repetitions=3, best_of=1, max_remeasure=0, memory=False, per_node=True)
-EACH = pytest.mark.parametrize("name", sorted(known_devices()))
+NEEDS_GPU = ("cuda",)  # which the machines of CI do not have
+USABLE = {name: row for name, row in known_devices().items() if row.missing() is None}
+EACH = pytest.mark.parametrize("name", sorted(USABLE))
+
+
+@pytest.mark.parametrize("name", sorted(known_devices().keys() - USABLE.keys()))
+def test_a_device_that_is_not_usable_here_is_skipped_with_its_reason(name):
+    if os.environ.get("CI") == "true" and name not in NEEDS_GPU:
+        pytest.fail(f"{name}: {known_devices()[name].missing()}")
+    pytest.skip(f"{name}: {known_devices()[name].missing()}")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +86,7 @@ def test_a_measurement_survives_its_file_form(name, artifacts):
     assert from_document(to_document(result), Measurement, "here") == result
 
 
-@pytest.mark.parametrize("name", [n for n, r in known_devices().items() if r.kind == ESTIMATES])
+@pytest.mark.parametrize("name", [n for n, r in USABLE.items() if r.kind == ESTIMATES])
 def test_an_estimate_is_the_same_every_time(name, artifacts):
     device = make_device(name)
     artifact = artifacts[device.describe().precisions[0]]

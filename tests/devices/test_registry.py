@@ -1,6 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from hot.devices import DEVICES, DeviceRow, known_devices, make_device, needs
+from hot.devices import (
+    DEVICES,
+    DeviceRow,
+    known_devices,
+    make_device,
+    needs,
+    remake_device,
+)
 from hot.devices.description import description_files
 from hot.errors import DeviceError, InputError
 
@@ -89,3 +98,10 @@ def test_a_description_is_still_made_from_its_file(tmp_path):
     assert make_device(str(path)).describe().name == "gap8"
     with pytest.raises(InputError, match="no option 'threads'; it has none"):
         make_device(str(path), threads=1)
+
+
+def test_a_device_is_made_anew_from_its_record():
+    info = make_device("cpu", threads=1).describe()
+    assert remake_device(info).describe() == info
+    with pytest.raises(InputError, match="unknown device"):
+        remake_device(replace(info, name="elsewhere"))
