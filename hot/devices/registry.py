@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hot.devices.analytic import Analytic, description_files
 from hot.devices.contract import Device
+from hot.devices.ethos_u import ethos_u_rows
 from hot.devices.onnxruntime import OnnxRuntimeCpu
 from hot.devices.row import DeviceRow, needs
 from hot.errors import DeviceError, InputError, unknown_name
@@ -50,6 +51,7 @@ DEVICES: dict[str, DeviceRow] = {
         needs("openvino", "openvino"),
     ),
     "analytic": DeviceRow(Analytic, ESTIMATES, "a roofline of counts, from a YAML description"),
+    **ethos_u_rows(),
 }
 
 
