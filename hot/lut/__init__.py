@@ -10,7 +10,15 @@ from hot.lut.check import (
 )
 from hot.lut.correct import correct_latency, correct_lut
 from hot.lut.drift import DRIFT_LIMIT, sentinel_drift
-from hot.lut.file import export_lut, find_luts, import_lut, load_lut, lut_file_name, save_lut
+from hot.lut.file import (
+    export_lut,
+    find_lut,
+    find_luts,
+    import_lut,
+    load_lut,
+    lut_file_name,
+    save_lut,
+)
 from hot.lut.methods import METHODS
 from hot.lut.store import LutKey, LutStore, key_of
 
@@ -27,6 +35,7 @@ __all__ = [
     "correct_lut",
     "count_unseen",
     "export_lut",
+    "find_lut",
     "find_luts",
     "import_lut",
     "key_of",

@@ -15,7 +15,7 @@ from hot.lut import (
     check_lut,
     correct_lut,
     count_unseen,
-    find_luts,
+    find_lut,
     key_of,
     load_lut,
     sentinel_drift,
@@ -75,23 +75,7 @@ def open_lut(name_or_path: str, space: Space | None = None, device: Device | Non
     Raises:
         LutError: no such LUT, damaged, or made for another space or device.
     """
-    return load_lut(find_lut(name_or_path), space, device.describe() if device else None)
-
-
-def find_lut(name_or_path: str) -> Path:
-    """The file of a LUT that ships with hot, by name, or the file at a path.
-
-    Raises:
-        LutError: neither.
-    """
-    known = find_luts()
-    path = known.get(name_or_path, Path(name_or_path))
-    if not path.exists():
-        raise LutError(
-            f"no LUT at {name_or_path}; check the path, or make one with hot build-lut --out"
-            + (f". By name there are: {', '.join(known)}" if known else "")
-        )
-    return path
+    return load_lut(find_lut(name_or_path, space), space, device.describe() if device else None)
 
 
 def space_of(lut: Lut) -> Space:
