@@ -1,0 +1,151 @@
+"""End points of LUTs and runs; a name in a request is looked up in a listing, never opened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from hot.errors import HotError
+from hot.lut import find_luts, load_lut
+from hot.server.grid import lay_out
+from hot.server.listing import Stamp, list_luts, list_runs, stamp
+from hot.server.runs import show_run
+from hot.server.shown import (
+    Damaged,
+    LutDetail,
+    LutList,
+    LutSummary,
+    RunDetail,
+    RunList,
+    RunSummary,
+    show_lut,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What the pages may show besides the LUTs that ship with hot.
+
+    Attributes:
+        luts: a folder of LUT files, as `hot build-lut --out` writes them.
+        runs: a folder of run folders, or one run folder.
+    """
+
+    luts: Path | None = None
+    runs: Path | None = None
+
+
+class ErrorText(BaseModel):
+    """What is wrong: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class Error(BaseModel):
+    """The document of every error."""
+
+    error: ErrorText
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Error, "description": "There is none of this name."},
+    422: {"model": Error, "description": "It is there, but damaged."},
+}
+
+
+def views_router(folders: Folders, readers: Callable[..., Any] | None = None) -> APIRouter:
+    """The end points of LUTs and runs.
+
+    Args:
+        readers: a dependency that refuses whoever may not read; None lets everyone in.
+    """
+    router = APIRouter(
+        prefix="/v1", tags=["views"], dependencies=[Depends(readers)] if readers else []
+    )
+
+    @router.get("/luts")
+    def luts() -> LutList:
+        """The latency tables of this server."""
+        found, damaged = _read_all(list_luts(folders.luts), _lut)
+        keys = LutSummary.model_fields.keys()
+        return LutList(
+            luts=tuple(LutSummary(**lut.model_dump(include=set(keys))) for lut in found),
+            damaged=damaged,
+        )
+
+    @router.get("/luts/{name:path}", response_model=LutDetail, responses=_ERRORS)
+    def lut(name: str) -> LutDetail | JSONResponse:
+        """One latency table as a grid of slots and choices."""
+        return _read_one("latency table", name, list_luts(folders.luts), _lut)
+
+    @router.get("/runs")
+    def runs() -> RunList:
+        """The runs of this server."""
+        found, damaged = _read_all(list_runs(folders.runs), show_run)
+        keys = RunSummary.model_fields.keys()
+        return RunList(
+            runs=tuple(RunSummary(**run.model_dump(include=set(keys))) for run in found),
+            damaged=damaged,
+        )
+
+    @router.get("/runs/{name:path}", response_model=RunDetail, responses=_ERRORS)
+    def run(name: str) -> RunDetail | JSONResponse:
+        """One run with all its architectures."""
+        return _read_one("run", name, list_runs(folders.runs), show_run)
+
+    return router
+
+
+def _lut(name: str, path: Path) -> LutDetail:
+    """The LUT in a file; read again only when the file changed."""
+    return _show_lut(name, path, stamp([path]))
+
+
+@lru_cache(maxsize=256)
+def _show_lut(name: str, path: Path, stamp: Stamp) -> LutDetail:
+    lut = load_lut(path)
+    source = "shipped" if path in find_luts().values() else "folder"
+    return show_lut(name, source, lut, lay_out(lut))
+
+
+def _read_all(
+    paths: dict[str, Path], read: Callable[[str, Path], T]
+) -> tuple[list[T], tuple[Damaged, ...]]:
+    found, damaged = [], []
+    for name, path in paths.items():
+        try:
+            found.append(read(name, path))
+        except (HotError, OSError) as error:
+            damaged.append(Damaged(name=name, error=_reason(error, path)))
+    return found, tuple(damaged)
+
+
+def _read_one(
+    what: str, name: str, paths: dict[str, Path], read: Callable[[str, Path], T]
+) -> T | JSONResponse:
+    path = paths.get(name)
+    if path is None:
+        return _refuse(
+            404, f"{what.replace(' ', '_')}_unknown", f"this server shows no {what} of this name"
+        )
+    try:
+        return read(name, path)
+    except (HotError, OSError) as error:
+        return _refuse(422, "damaged", _reason(error, path))
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """The message without the server's folders."""
+    return str(error).replace(f"{path.parent}/", "")
+
+
+def _refuse(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
