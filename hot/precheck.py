@@ -7,11 +7,11 @@ wait for their end. Every rule stands in its own room; here they are only asked 
 from collections.abc import Sequence
 
 from hot.autosearch import OBJECTIVES, SOLVERS
-from hot.config import Config, SearchSection
+from hot.config import Config, QualitySection, SearchSection
 from hot.devices import Device
 from hot.errors import DeviceError, InputError, unknown_name
 from hot.export import QUANTIZERS
-from hot.quality import check_distill, known_scorers, score
+from hot.quality import check_corrections, check_distill, known_scorers, score
 from hot.records import Prediction, parse_budget, parse_quality
 from hot.space import Space
 from hot.tasks import DataOptions, find_task
@@ -20,10 +20,13 @@ from hot.training import check_recipe, check_settings
 _ANY = Prediction(1.0, 1.0, 1, 1, 1, 1, 1.0)  # stands for the baseline that shares refer to
 
 
-def check_searches(space: Space, sections: Sequence[SearchSection], quality: str) -> None:
+def check_searches(
+    space: Space, sections: Sequence[SearchSection], quality: QualitySection
+) -> None:
     """Raise `InputError` for a name, a number or a unit that no LUT can make right."""
-    if quality not in known_scorers():
-        score(space, quality)
+    if quality.scorer not in known_scorers():
+        score(space, quality.scorer)
+    check_corrections(quality.scorer, quality.corrections)
     for section in sections:
         for kind, name, known in (
             ("objective", section.objective, OBJECTIVES),
@@ -53,7 +56,7 @@ def check_config(config: Config, space: Space, device: Device) -> None:
     Raises:
         HotError: names the key at fault, what it holds, and what is allowed.
     """
-    check_searches(space, config.search, config.quality.scorer)
+    check_searches(space, config.search, config.quality)
     info = device.describe()
     if config.lut.precision not in info.precisions:
         raise DeviceError(

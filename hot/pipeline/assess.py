@@ -4,23 +4,21 @@ import logging
 from dataclasses import replace
 
 from hot.autosearch import Tables, baseline
-from hot.config import (
-    QualitySection,
-    SearchSection,
-    TrainingSection,
-)
+from hot.config import QualitySection, SearchSection, TrainingSection
 from hot.errors import InputError
 from hot.nn import Library, build
 from hot.pipeline.picks import find_picks
 from hot.pipeline.stage import load_data
-from hot.quality import Evidence, agreement, correct_quality, measure_plugged, needs_of, score
-from hot.records import (
-    LatencyTable,
-    Lut,
-    QualityTable,
-    Recipe,
-    RunFolder,
+from hot.quality import (
+    Evidence,
+    agreement,
+    check_corrections,
+    correct_quality,
+    measure_plugged,
+    needs_of,
+    score,
 )
+from hot.records import LatencyTable, Lut, QualityTable, Recipe, RunFolder
 from hot.space import Space
 from hot.tasks import ImageData, find_task
 from hot.training import evaluate, fit, load_weights
@@ -61,7 +59,12 @@ def make_evidence(
     training: TrainingSection,
     seed: int,
 ) -> Evidence:
-    """What the scorer needs and no more: images, and the run's library."""
+    """What the scorer needs and no more: images, and the run's library.
+
+    Raises:
+        InputError: the scorer needs a run folder and there is none, or has nothing to correct by.
+    """
+    check_corrections(quality.scorer, quality.corrections)
     needs = needs_of(quality.scorer)
     if "data" not in needs:
         return Evidence(seed=seed)

@@ -3,17 +3,8 @@
 from dataclasses import replace
 
 from hot.autosearch import SWEEPS, Tables, autosearch, front
-from hot.config import (
-    SearchSection,
-    SweepSection,
-)
-from hot.records import (
-    Candidate,
-    Front,
-    Prediction,
-    parse_budget,
-    parse_quality,
-)
+from hot.config import SearchSection, SweepSection
+from hot.records import Candidate, Front, Prediction, parse_budget, parse_quality
 
 
 def find_picks(tables: Tables, section: SearchSection, reference: Prediction) -> list[Candidate]:

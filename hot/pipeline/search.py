@@ -4,28 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from hot.autosearch import Tables, baseline
-from hot.config import (
-    QualitySection,
-    SearchSection,
-    SweepSection,
-    TrainingSection,
-)
+from hot.config import QualitySection, SearchSection, SweepSection, TrainingSection
 from hot.errors import InputError
-from hot.lut import (
-    key_of,
-)
+from hot.lut import key_of
 from hot.pipeline.assess import assess, make_evidence
 from hot.pipeline.luts import space_of
 from hot.pipeline.picks import find_front, find_picks
 from hot.pipeline.stage import start
 from hot.quality import score
-from hot.records import (
-    Candidate,
-    Front,
-    Lut,
-    QualityTable,
-    RunFolder,
-)
+from hot.records import Candidate, Front, Lut, QualityTable, RunFolder
 from hot.space import Space
 
 

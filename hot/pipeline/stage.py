@@ -2,10 +2,7 @@
 
 import os
 
-from hot.records import (
-    DataSpec,
-    RunFolder,
-)
+from hot.records import DataSpec, RunFolder
 from hot.space import Space, SpaceSpec
 from hot.tasks import DataOptions, ImageData, find_task
 

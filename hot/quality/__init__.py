@@ -6,7 +6,14 @@ from hot.quality.counts import score_macs, score_params
 from hot.quality.file import load_quality
 from hot.quality.measures import MEASURES
 from hot.quality.networks import images_per_network, measure_plugged
-from hot.quality.scorers import SCORERS, known_scorers, needs_of, score, score_network
+from hot.quality.scorers import (
+    SCORERS,
+    check_corrections,
+    known_scorers,
+    needs_of,
+    score,
+    score_network,
+)
 from hot.quality.settings import check_distill
 
 __all__ = [
@@ -15,6 +22,7 @@ __all__ = [
     "Evidence",
     "Scorer",
     "agreement",
+    "check_corrections",
     "check_distill",
     "correct_quality",
     "images_per_network",

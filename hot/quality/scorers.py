@@ -80,6 +80,15 @@ def needs_of(name_or_file: str) -> tuple[str, ...]:
     return scorers[name_or_file].needs if name_or_file in scorers else ()
 
 
+def check_corrections(name_or_file: str, n_rounds: int) -> None:
+    """Raise `InputError` where corrections are wanted of a scorer that trains no blocks."""
+    if n_rounds and "library" not in needs_of(name_or_file):
+        raise InputError(
+            f"corrections measure networks of trained blocks, which the quality {name_or_file!r} "
+            "does not make; choose the quality 'distill', or 0 corrections"
+        )
+
+
 def score(
     space: Space, name_or_file: str = "macs", evidence: Evidence = Evidence()
 ) -> QualityTable:

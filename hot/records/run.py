@@ -5,6 +5,7 @@ import platform
 import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -144,7 +145,11 @@ class RunFolder:
         self.save(keep_spec(spec, self.path), "space.json")
 
     def space(self) -> Space:
-        """The run's search space."""
+        """The run's search space, loaded once."""
+        return self._space
+
+    @cached_property
+    def _space(self) -> Space:
         return load_kept(self.load(SpaceSpec, "space.json"), self.path)
 
     def file(self, *parts: str) -> Path:

@@ -195,12 +195,25 @@ def test_a_search_that_cannot_be_is_refused(capsys, home, arguments, words, code
     refuse(capsys, words, "autosearch", "--lut", home / "lut.json", *top, *arguments, code=code)
 
 
-@pytest.mark.parametrize("wrong", [["--latency-budget", "3"], ["--quality", "mac"]], ids=str)
-def test_a_wrong_search_is_refused_before_its_lut_is_built(capsys, home, tmp_path, wrong):
-    refuse(
-        capsys, wrong[1], "autosearch", "--space", home / "tiny.yaml", "--top-k", 1, *STM, *wrong
-    )
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--latency-budget", "3", "3"),
+        ("--quality", "mac", "mac"),
+        ("--corrections", "2", "corrections"),
+    ],
+)
+def test_a_wrong_search_is_refused_before_its_lut_is_built(
+    capsys, home, tmp_path, option, value, words
+):
+    space = home / "tiny.yaml"
+    refuse(capsys, words, "autosearch", "--space", space, "--top-k", 1, *STM, option, value)
     assert not (tmp_path / "cache").exists()
+
+
+def test_corrections_without_distilled_blocks_are_refused_on_a_finished_lut(capsys, home):
+    arguments = ["autosearch", "--lut", home / "lut.json", "--top-k", 1, "--corrections", 2]
+    refuse(capsys, "choose the quality 'distill'", *arguments)
 
 
 def test_other_picks_never_replace_those_of_a_run(capsys, home, run):

@@ -3,7 +3,7 @@
 import pytest
 
 from hot.errors import InputError
-from hot.quality import score
+from hot.quality import check_corrections, score
 from hot.records import save_record
 from hot.space import load_space
 
@@ -62,3 +62,11 @@ def test_a_table_of_another_space_is_refused(tmp_path):
 def test_an_unknown_scorer_names_the_known_ones():
     with pytest.raises(InputError, match="did you mean 'macs'"):
         score(SPACE, "mac")
+
+
+def test_corrections_are_refused_where_no_blocks_are_trained(tmp_path):
+    check_corrections("distill", 3)
+    check_corrections("macs", 0)
+    for name in ("macs", "naswot", str(tmp_path / "mine.csv")):
+        with pytest.raises(InputError, match="choose the quality 'distill'"):
+            check_corrections(name, 1)
