@@ -178,12 +178,12 @@ def by_baseline(contest: Contest) -> tuple[TrainResult, int]:
 def by_random(contest: Contest) -> tuple[TrainResult, int]:
     """The best of some random networks after a short training of each."""
     rng = np.random.default_rng(contest.seed)
-    found: list[Architecture] = []
+    found: dict[Architecture, None] = {}  # in the order drawn
     while len(found) < N_TRIED:
         one = contest.space.sample(rng)
         if contest.fits(one):
-            found.append(one)
-    return _train_best(contest, "random", [(_try(contest, "random", a), a) for a in found])
+            found[one] = None
+    return _train_best(contest, "random", {a: _try(contest, "random", a) for a in found})
 
 
 def by_optuna(name: str) -> Callable[[Contest], tuple[TrainResult, int]]:
@@ -194,15 +194,12 @@ def by_optuna(name: str) -> Callable[[Contest], tuple[TrainResult, int]]:
     }
 
     def search(contest: Contest) -> tuple[TrainResult, int]:
-        space, limit = (
-            contest.space,
-            contest.table.predict_ms(contest.space, contest.space.original),
-        )
+        space = contest.space
         sampler = samplers[name](
             seed=contest.seed, constraints_func=lambda trial: (trial.user_attrs["over"],)
         )
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        tried: list[tuple[float, Architecture]] = []
+        tried: dict[Architecture, float] = {}
         while len(tried) < N_TRIED:
             trial = study.ask()
             picked = tuple(
@@ -210,13 +207,14 @@ def by_optuna(name: str) -> Callable[[Contest], tuple[TrainResult, int]]:
                 for slot in space.slots
             )
             one = space.architecture(picked)
-            over = contest.table.predict_ms(space, one) - limit
+            over = float(contest.table.predict_ms(space, one)) - contest.limit_ms
             trial.set_user_attr("over", over)
             if over > 0:  # known from the look-up table: no image is spent
                 study.tell(trial, 0.0)
                 continue
-            tried.append((_try(contest, name, one), one))
-            study.tell(trial, tried[-1][0])
+            if one not in tried:  # one that comes again costs nothing
+                tried[one] = _try(contest, name, one)
+            study.tell(trial, tried[one])
         return _train_best(contest, name, tried)
 
     return search
@@ -228,10 +226,10 @@ def _try(contest: Contest, way: str, architecture: Architecture) -> float:
 
 
 def _train_best(
-    contest: Contest, way: str, tried: list[tuple[float, Architecture]]
+    contest: Contest, way: str, tried: dict[Architecture, float]
 ) -> tuple[TrainResult, int]:
     spent = len(tried) * N_SHORT
-    best = max(tried, key=lambda pair: pair[0])[1]
+    best = max(tried, key=lambda one: tried[one])
     return contest.train(way, best, contest.images - spent), spent
 
 
