@@ -14,6 +14,8 @@ from hot.units import format_bytes
 
 __all__ = ["Analytic", "description_files"]
 
+_EXTERNAL = "external memory counts as fast as the chip's own"
+
 
 class Analytic:
     """Estimates from a description: each node takes as long as its arithmetic or its traffic does.
@@ -27,9 +29,15 @@ class Analytic:
         multicore architectures, 2009.
     """
 
-    def __init__(self, description: str = "reference") -> None:
-        """Use the description of that name, or the one in the file at that path."""
+    def __init__(self, description: str = "reference", external_memory: bool = False) -> None:
+        """Use the description of that name, or the one in the file at that path.
+
+        Args:
+            external_memory: what does not fit the memories of the description lies outside, and
+                counts as if it were as fast there; without it, such a model does not run.
+        """
         self._description = load_description(description)
+        self._is_unlimited = external_memory
 
     def describe(self) -> DeviceInfo:
         """The device; the digest of its constants is in the fingerprint."""
@@ -40,8 +48,11 @@ class Analytic:
             "constants": hashlib.sha256(text.encode()).hexdigest()[:16],
             "onnx": onnx.__version__,
         }
+        if self._is_unlimited:
+            fingerprint["external_memory"] = "on"
         precisions = tuple(str(name) for name in self._description.macs_per_s)
-        return DeviceInfo(self._description.name, ESTIMATES, precisions, fingerprint)
+        notes = (_EXTERNAL,) if self._is_unlimited else ()
+        return DeviceInfo(self._description.name, ESTIMATES, precisions, fingerprint, notes=notes)
 
     def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
         """The estimate of one artifact; it needs no settings but `per_node`."""
@@ -89,6 +100,8 @@ class Analytic:
     def _misfit(self, weight_bytes: int, map_bytes: int) -> str | None:
         """Why the model does not fit the memory, or None."""
         description = self._description
+        if self._is_unlimited:
+            return None
         for what, need, limit in (
             ("weights", weight_bytes, description.weight_capacity_bytes),
             ("maps of one layer", map_bytes, description.activation_capacity_bytes),

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hot.devices import Settings, make_device
+from hot.devices.analytic import Analytic
 from hot.export import export_onnx, quantize
+from hot.nn import build
 from hot.records import Artifact
-from hot.space import Shape
+from hot.space import Shape, load_space
 
 
 class ResNet8(nn.Module):
@@ -87,3 +91,16 @@ def test_nodes_add_up_to_the_whole(network):
 def test_another_constant_is_another_fingerprint():
     keys = {make_device(name).describe().key for name in ("reference", "gap8", "stm32h743")}
     assert len(keys) == 3
+
+
+def test_with_external_memory_what_does_not_fit_runs_and_is_marked(tmp_path):
+    space = load_space("mobilenetv2", resolution=96)  # 3.5 million weights; the flash holds 2 MiB
+    torch.manual_seed(0)
+    whole = export_onnx(build(space, space.original), space.stem_input, tmp_path / "fp32.onnx")
+    artifact = replace(whole, precision="int8")  # the estimate reads shapes alone
+    inside, outside = Analytic("stm32h743"), Analytic("stm32h743", external_memory=True)
+    assert "does not fit" in inside.measure(artifact, Settings()).failure
+    assert outside.measure(artifact, Settings()).latency_ms > 0
+    assert outside.describe().notes
+    assert not inside.describe().notes
+    assert outside.describe().key != inside.describe().key
