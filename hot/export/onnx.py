@@ -118,14 +118,15 @@ def _name_by_part(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     for node in graph.node:
-        node.name = _in_part(node.name)
+        node.name = in_part(node.name)
         for names in (node.input, node.output):
-            names[:] = [_in_part(name) if name.startswith("/") else name for name in names]
+            names[:] = [in_part(name) if name.startswith("/") else name for name in names]
     for value in (*graph.initializer, *graph.value_info):
-        value.name = _in_part(value.name) if value.name.startswith("/") else value.name
+        value.name = in_part(value.name) if value.name.startswith("/") else value.name
 
 
-def _in_part(name: str) -> str:
+def in_part(name: str) -> str:
+    """A name of a grafted network that begins with the part it is in, or with the stem."""
     place = _PLACE.search(name)
     if place is None:
         return f"/{STEM}/{name.lstrip('/')}"

@@ -121,7 +121,7 @@ def quantize(
         raise InputError(f"only an fp32 model can be quantised; {artifact.path} is {artifact}")
     model = load_model(artifact.path)
     needs_samples = precision in ("int8", "int16")
-    checked = _check(samples, artifact.input_shape) if needs_samples else ()
+    checked = check_samples(samples, artifact.input_shape) if needs_samples else ()
     try:
         made = QUANTIZERS[precision](model, Calibration(checked, method, is_range_reduced))
         _tidy(made)
@@ -152,7 +152,12 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return model
 
 
-def _check(samples: Iterable[np.ndarray], shape: tuple[int, ...]) -> list[np.ndarray]:
+def check_samples(samples: Iterable[np.ndarray], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The samples as float32.
+
+    Raises:
+        InputError: there are none, or one is of another shape or not finite.
+    """
     checked = []
     for index, sample in enumerate(samples):
         array = np.asarray(sample, dtype=np.float32)
