@@ -12,11 +12,15 @@ negative), b (what a byte of weights costs the rest of the network) and c (the c
 inference) are fitted to all totals at z = 0, then z_w by ridge regression; both by relative error
 and with Huber's weights, so that a network which was disturbed counts less.
 
+An estimate's parts add up to its total: nothing is to be corrected, a = b = c = 0, and z_w tells
+only in which networks a work is dearer than on average.
+
 References:
     Huber, Robust estimation of a location parameter, 1964. Hoerl and Kennard, Ridge regression,
     1970.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +68,9 @@ def calibrate(networks: Sequence[NetworkTime], weight_bytes: dict[str, int]) -> 
     constant = HEAD if HEAD in samples else STEM
     is_head = np.array([float(key == constant) for key in keys])
     weights = np.array([weight_bytes[key] for key in keys], dtype=float)
-    values = _fit_overheads(counts, totals, profiled, nodes, weights, is_head)
+    values = profiled
+    if not _add_up(networks):
+        values = _fit_overheads(counts, totals, profiled, nodes, weights, is_head)
     values = _fit_corrections(counts, totals, values)
     power_w = _power(networks)
     return {
@@ -76,6 +82,14 @@ def calibrate(networks: Sequence[NetworkTime], weight_bytes: dict[str, int]) -> 
         )
         for i, key in enumerate(keys)
     }
+
+
+def _add_up(networks: Sequence[NetworkTime]) -> bool:
+    """Whether the parts of every network take, together, just what it takes."""
+    return all(
+        math.isclose(sum(part.latency_ms for part in network.parts), network.total_ms, rel_tol=1e-9)
+        for network in networks
+    )
 
 
 def _count_matrix(networks: Sequence[NetworkTime], keys: list[str]) -> Array:

@@ -84,3 +84,14 @@ def test_one_network_without_energy_leaves_all_without():
     networks[1:] = [NetworkTime(n.total_ms, n.parts, 1.0) for n in networks[1:]]
     entries = calibrate(networks, dict.fromkeys(truth, 0))
     assert all(entry.energy_mj is None for entry in entries.values())
+
+
+def test_what_adds_up_is_not_corrected_for_a_profiler():
+    """An estimate: heavy work looks dear, but no cost of weights may be taken from it."""
+    rng = np.random.default_rng(5)
+    networks, truth = make_networks(rng, 12, 0.0, 0.0)  # fewer networks than works
+    weights = {key: int(1e6 * ms) for key, ms in truth.items()}
+    entries = calibrate(networks, weights)
+    assert {key: entry.latency_ms for key, entry in entries.items()} == pytest.approx(
+        {key: truth[key] for key in entries}, rel=1e-9
+    )
