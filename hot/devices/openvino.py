@@ -1,16 +1,18 @@
 """This machine's processor, measured through OpenVINO."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as opset
 
 from hot.devices.contract import Settings
 from hot.devices.energy import MEASURED_ENERGY, find_rapl
 from hot.devices.fingerprint import host_fingerprint
-from hot.devices.quiet import choose_cores
+from hot.devices.quiet import allowed_cores, choose_cores
 from hot.devices.robust import midmean
 from hot.devices.sampling import Run, host_timed, sample_artifacts
 from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
@@ -27,6 +29,7 @@ class OpenVinoCpu:
         """
         self._threads = threads
         self._cores = choose_cores("openvino", threads)
+        _wake_threads()
         self._meter = find_rapl()
 
     def describe(self) -> DeviceInfo:
@@ -109,3 +112,23 @@ class _ProfiledRequest:
                 times_us = [run[position].real_time.total_seconds() * 1e6 for run in runs]
                 found.append(NodeTime(info.node_name, info.node_type, midmean(times_us) / 1e3))
         return tuple(found)
+
+
+@cache
+def _wake_threads() -> None:
+    """Let the runtime's thread pool see all cores of this process, once.
+
+    The pool keeps for good the number of cores that the thread of its first inference may use, and
+    the sampler pins that thread: without this, a device of two threads that is used after one of a
+    single thread would run on one.
+    """
+    image = opset.parameter([1, 64, 64, 64], ov.Type.f32)
+    weight = opset.constant(np.ones((64, 64, 3, 3), np.float32))
+    convolution = opset.convolution(image, weight, [1, 1], [1, 1], [1, 1], [1, 1])
+    model = ov.Model([convolution], [image], "wake")
+    settings = {
+        "INFERENCE_NUM_THREADS": len(allowed_cores()),
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    ov.Core().compile_model(model, "CPU", settings).create_infer_request().infer()
