@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from hot.errors import HotError
 from hot.lut import find_luts, load_lut
+from hot.server.auth import Caller
+from hot.server.errors import ApiError, errors
 from hot.server.grid import lay_out
 from hot.server.listing import Stamp, list_luts, list_runs, stamp
 from hot.server.runs import show_run
@@ -42,36 +43,27 @@ class Folders:
     runs: Path | None = None
 
 
-class ErrorText(BaseModel):
-    """What is wrong: a stable code and a sentence."""
+class CallerDocument(BaseModel):
+    """Who asks, and what the role allows: read < measure < admin."""
 
-    code: str
-    message: str
-
-
-class Error(BaseModel):
-    """The document of every error."""
-
-    error: ErrorText
+    name: str
+    role: str
 
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Error, "description": "There is none of this name."},
-    422: {"model": Error, "description": "It is there, but damaged."},
-}
-
-
-def views_router(folders: Folders, readers: Callable[..., Any] | None = None) -> APIRouter:
+def views_router(folders: Folders, readers: Callable[..., Any]) -> APIRouter:
     """The end points of LUTs and runs.
 
     Args:
-        readers: a dependency that refuses whoever may not read; None lets everyone in.
+        readers: a dependency that tells who asks, and refuses whoever may not read.
     """
-    router = APIRouter(
-        prefix="/v1", tags=["views"], dependencies=[Depends(readers)] if readers else []
-    )
+    router = APIRouter(prefix="/v1", tags=["views"], responses=errors(401, 403, 429))
 
-    @router.get("/luts")
+    @router.get("/caller")
+    def caller(who: Annotated[Caller, Depends(readers)]) -> CallerDocument:
+        """Who you are to this server."""
+        return CallerDocument(name=who.name, role=who.role)
+
+    @router.get("/luts", dependencies=[Depends(readers)])
     def luts() -> LutList:
         """The latency tables of this server."""
         found, damaged = _read_all(list_luts(folders.luts), _lut)
@@ -81,12 +73,12 @@ def views_router(folders: Folders, readers: Callable[..., Any] | None = None) ->
             damaged=damaged,
         )
 
-    @router.get("/luts/{name:path}", response_model=LutDetail, responses=_ERRORS)
-    def lut(name: str) -> LutDetail | JSONResponse:
+    @router.get("/luts/{name:path}", dependencies=[Depends(readers)], responses=errors(404, 422))
+    def lut(name: str) -> LutDetail:
         """One latency table as a grid of slots and choices."""
         return _read_one("latency table", name, list_luts(folders.luts), _lut)
 
-    @router.get("/runs")
+    @router.get("/runs", dependencies=[Depends(readers)])
     def runs() -> RunList:
         """The runs of this server."""
         found, damaged = _read_all(list_runs(folders.runs), show_run)
@@ -96,8 +88,8 @@ def views_router(folders: Folders, readers: Callable[..., Any] | None = None) ->
             damaged=damaged,
         )
 
-    @router.get("/runs/{name:path}", response_model=RunDetail, responses=_ERRORS)
-    def run(name: str) -> RunDetail | JSONResponse:
+    @router.get("/runs/{name:path}", dependencies=[Depends(readers)], responses=errors(404, 422))
+    def run(name: str) -> RunDetail:
         """One run with all its architectures."""
         return _read_one("run", name, list_runs(folders.runs), show_run)
 
@@ -128,9 +120,7 @@ def _read_all(
     return found, tuple(damaged)
 
 
-def _read_one(
-    what: str, name: str, paths: dict[str, Path], read: Callable[[str, Path], T]
-) -> T | JSONResponse:
+def _read_one(what: str, name: str, paths: dict[str, Path], read: Callable[[str, Path], T]) -> T:
     path = paths.get(name)
     if path is None:
         return _refuse(
@@ -139,13 +129,9 @@ def _read_one(
     try:
         return read(name, path)
     except (HotError, OSError) as error:
-        return _refuse(422, "damaged", _reason(error, path))
+        raise ApiError(422, "damaged", _reason(error, path)) from error
 
 
 def _reason(error: Exception, path: Path) -> str:
     """The message without the server's folders."""
     return str(error).replace(f"{path.parent}/", "")
-
-
-def _refuse(status: int, code: str, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
