@@ -8,6 +8,7 @@ import onnx
 
 from hot.devices.contract import Settings
 from hot.devices.description import description_files, load_description
+from hot.devices.energy import MODELLED_ENERGY
 from hot.devices.roofline import NodeCounts, count_nodes
 from hot.records import ESTIMATES, Artifact, DeviceInfo, Measurement, NodeTime
 from hot.units import format_bytes
@@ -52,7 +53,14 @@ class Analytic:
             fingerprint["external_memory"] = "on"
         precisions = tuple(str(name) for name in self._description.macs_per_s)
         notes = (_EXTERNAL,) if self._is_unlimited else ()
-        return DeviceInfo(self._description.name, ESTIMATES, precisions, fingerprint, notes=notes)
+        return DeviceInfo(
+            self._description.name,
+            ESTIMATES,
+            precisions,
+            fingerprint,
+            energy=None if self._description.power_mw is None else MODELLED_ENERGY,
+            notes=notes,
+        )
 
     def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
         """The estimate of one artifact; it needs no settings but `per_node`."""

@@ -7,14 +7,12 @@ inference costs while it has the machine to itself, as a battery or a meter woul
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 RAPL_FOLDER = Path("/sys/class/powercap")
 MEASURED_ENERGY = "measured"
 MODELLED_ENERGY = "modelled"
 
-# RAPL counts about every millisecond, NVML every 20 to 100 ms: so long, one step is about 0.5 %.
-_LEAST_S = 0.2
 _LEAST_RUNS = 3
 
 
@@ -22,7 +20,7 @@ class Meter(Protocol):
     """A counter of energy that only grows.
 
     Attributes:
-        least_s: how long it must be watched for a figure within about a percent.
+        least_s: how long it must be watched so that one step of it is about a percent.
     """
 
     least_s: float
@@ -43,32 +41,33 @@ def energy_per_run_mj(run: Callable[[], object], meter: Meter) -> float | None:
 
 
 class Rapl:
-    """The packages of this machine's processors, as Linux's powercap gives them.
+    """Processor packages and their memory, as Linux's powercap gives them; about 1 ms a step.
 
     References:
         Linux, Documentation/power/powercap/powercap.rst.
     """
 
-    least_s = _LEAST_S
+    least_s = 0.2
 
-    def __init__(self, packages: list[Path]) -> None:
-        """Read `energy_uj` of the zones in `packages`, each up to its `max_energy_range_uj`."""
-        self._zones = [
-            _Zone(path / "energy_uj", int((path / "max_energy_range_uj").read_text()))
-            for path in packages
-        ]
+    def __init__(self, zones: list[Path]) -> None:
+        """Read `energy_uj` of every folder in `zones`, each up to its `max_energy_range_uj`."""
+        self._zones = [_Zone(path) for path in zones]
 
     def read_mj(self) -> float:
-        """Energy of all packages since this meter was made; a wrap of a counter is seen once."""
+        """Energy of all zones since this meter was made.
+
+        Assumption: no counter starts again twice between two calls, which takes minutes at least.
+        """
         return sum(zone.read_uj() for zone in self._zones) / 1e3
 
 
 class _Zone:
     """One counter, which starts again from zero after its range."""
 
-    def __init__(self, path: Path, range_uj: int) -> None:
-        self._path, self._range_uj = path, range_uj
-        self._last_uj, self._total_uj = int(path.read_text()), 0
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "energy_uj"
+        self._range_uj = int((folder / "max_energy_range_uj").read_text())
+        self._last_uj, self._total_uj = int(self._path.read_text()), 0
 
     def read_uj(self) -> int:
         """What was counted since the beginning, in microjoules."""
@@ -82,15 +81,45 @@ class _Zone:
 def find_rapl(folder: Path = RAPL_FOLDER) -> Rapl | None:
     """The meter of this machine's processors; None where there is none that may be read.
 
-    Only whole packages count: their parts (`intel-rapl:0:0`, core or memory) are in them already,
-    and `psys` holds the packages again. Since Linux 5.10 only root may read them.
+    Packages and `dram` count. `core` and `uncore` are in their package already, `psys` holds all
+    again, and so does `intel-rapl-mmio`. Since Linux 5.10 only root may read them.
     """
-    packages = []
+    zones = []
     for zone in sorted(folder.glob("intel-rapl:*")):
         try:
-            if (zone / "name").read_text().startswith("package"):
+            name = (zone / "name").read_text().strip()
+            if name.startswith("package") or name == "dram":
                 int((zone / "energy_uj").read_text())
-                packages.append(zone)
+                zones.append(zone)
         except (OSError, ValueError):
             continue
-    return Rapl(packages) if packages else None
+    return Rapl(zones) if zones else None
+
+
+class Nvml:
+    """The counter of one NVIDIA GPU, its whole board; Volta and later, about 0.1 s a step."""
+
+    least_s = 2.0
+
+    def __init__(self, library: Any, handle: Any) -> None:
+        """Read the GPU of that `handle` through pynvml, the `library`."""
+        self._library, self._handle = library, handle
+
+    def read_mj(self) -> float:
+        """Energy since the driver was loaded."""
+        return float(self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+
+
+def find_nvml(bus: str) -> Nvml | None:
+    """The meter of the GPU at a PCI bus address; None without the library, or where it has none."""
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        meter = Nvml(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(bus.encode()))
+        meter.read_mj()
+    except pynvml.NVMLError:
+        return None
+    return meter
