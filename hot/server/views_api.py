@@ -123,9 +123,7 @@ def _read_all(
 def _read_one(what: str, name: str, paths: dict[str, Path], read: Callable[[str, Path], T]) -> T:
     path = paths.get(name)
     if path is None:
-        return _refuse(
-            404, f"{what.replace(' ', '_')}_unknown", f"this server shows no {what} of this name"
-        )
+        raise ApiError(404, "unknown", f"this server shows no {what} of this name")
     try:
         return read(name, path)
     except (HotError, OSError) as error:
