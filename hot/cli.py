@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hot.cli_serve import serve, token
 from hot.errors import HotError
 from hot.interrupt import interruptible
 from hot.options import (
@@ -400,3 +401,7 @@ def run_all(config: Path, folder: Path | None, as_json: bool) -> None:
     loaded = load_config(config)
     job = pipeline.run(loaded, folder or loaded.folder or Path("runs") / config.stem)
     show(views.summarise(job), as_json, views.draw_summary)
+
+
+hot.add_command(serve)
+hot.add_command(token)

@@ -17,7 +17,7 @@ FLOORS = [
     {"nn", "export", "tasks", "devices"},
     {"lut", "training"},
     {"quality", "autosearch", "dnas", "regtune", "deploy", "server", "report"},
-    {"config", "precheck", "pipeline", "views", "options", "cli", "__init__"},
+    {"config", "precheck", "pipeline", "views", "options", "cli", "cli_serve", "__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms of one floor that may see each other, one way: an artifact is made of a module.
@@ -27,13 +27,17 @@ HEAVY = {
     "torchvision": {"nn", "tasks", "training"},
     "timm": {"nn", "training"},
     "optuna": {"training"},
-    "sqlalchemy": {"lut", "training"},  # training: for the errors of Optuna's storage alone
+    "sqlalchemy": {"lut", "server", "training"},  # training: for Optuna's errors alone
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"cli_serve"},
+    "prometheus_client": {"server"},
     "onnxruntime": {"devices", "export", "deploy"},
     "pulp": {"autosearch"},
     "highspy": {"autosearch"},
     "matplotlib": {"report"},
     "sklearn": {"tasks"},
-    "click": {"options", "cli"},
+    "click": {"options", "cli", "cli_serve"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -1,0 +1,275 @@
+"""Who works when: lanes of jobs, each with a worker, behind the machine's gate."""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hot.errors import DeviceError, StorageError
+from hot.records import MEASURES, DeviceInfo, from_document
+from hot.server.artifacts import Artifacts
+from hot.server.config import ServerConfig
+from hot.server.gate import Gate, MachineLock
+from hot.server.leases import Lease, Leases
+from hot.server.metrics import Metrics
+from hot.server.process import WorkerLimits, WorkerLost, WorkerProcess, WorkerStopped
+
+log = logging.getLogger(__name__)
+_POLL_S = 0.5  # jobs that came to another server on the same database
+_DESCRIBE_LIMIT_S = 180.0
+_LONGEST_PAUSE_S = 5.0
+
+
+@dataclass
+class Lane:
+    """A thread that runs one job at a time, with a worker that it keeps warm.
+
+    Attributes:
+        names: device key to the device as the worker makes it.
+        is_alone: whether nothing else may run beside its jobs.
+    """
+
+    names: dict[str, str]
+    is_alone: bool
+    worker: WorkerProcess
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its devices."""
+        return tuple(self.names)
+
+
+class Scheduler:
+    """Runs the jobs of this server's devices until it is stopped."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        artifacts: Artifacts,
+        leases: Leases,
+        metrics: Metrics,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Start nothing; `tell` is called with the id of every job that changed."""
+        self._config = config
+        self._artifacts = artifacts
+        self._leases = leases
+        self._metrics = metrics
+        self._tell = tell
+        self._gate = Gate()
+        self._machine = MachineLock(config.machine or socket.gethostname())
+        self._stopping = threading.Event()
+        self._running: dict[str, str] = {}  # job to what is asked of it: "", "cancel" or "lost"
+        self._threads: list[threading.Thread] = []
+        self._lanes: list[Lane] = []
+        self.infos: dict[str, DeviceInfo] = {}
+
+    def start(self) -> None:
+        """Ask the devices what they are, and begin to work.
+
+        Raises:
+            DeviceError: a device cannot be used here, or two have one name.
+        """
+        found = self._describe()
+        self.infos = {info.name: info for info in found.values()}
+        if len(self.infos) < len(found):
+            raise DeviceError("two of the devices have the same name; serve them by two servers")
+        self._lanes = self._make_lanes(found)
+        for row in self._lanes:
+            self._spawn(self._run, row)
+        self._spawn(self._beat)
+
+    def notify(self) -> None:
+        """Say that a job was accepted."""
+        for lane in self._lanes:
+            lane.wake.set()
+
+    def cancel(self, job: str) -> None:
+        """Stop a job now if it runs here."""
+        if job in self._running:
+            self._running[job] = "cancel"
+
+    def stop(self) -> None:
+        """Give running jobs back, and end all workers."""
+        self._stopping.set()
+        self.notify()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _worker(self) -> WorkerProcess:
+        config = self._config
+        return WorkerProcess(
+            WorkerLimits(config.job_time_limit_s, config.worker_memory_bytes, config.cores)
+        )
+
+    def _describe(self) -> dict[str, DeviceInfo]:
+        """What each device says of itself, asked in a worker."""
+        found = {}
+        probe = WorkerProcess(WorkerLimits(_DESCRIBE_LIMIT_S, None, self._config.cores))
+        try:
+            for name in dict.fromkeys(self._config.devices):
+                answer = probe.ask({"task": "describe", "device": name})
+                if "info" not in answer:
+                    raise DeviceError(answer.get("failed") or answer["out_of_memory"])
+                found[name] = from_document(answer["info"], DeviceInfo, f"the device {name}")
+        except WorkerLost as lost:
+            raise DeviceError(f"the device {name} cannot be made: {lost}") from lost
+        finally:
+            probe.close()
+        return found
+
+    def _make_lanes(self, found: dict[str, DeviceInfo]) -> list[Lane]:
+        measured = {info.key: name for name, info in found.items() if info.kind == MEASURES}
+        estimated = {info.key: name for name, info in found.items() if info.kind != MEASURES}
+        lanes = [Lane({key: name}, True, self._worker()) for key, name in measured.items()]
+        n_workers = self._config.n_workers or max(1, (os.cpu_count() or 1) - 1)
+        for _ in range(n_workers if estimated else 0):
+            lanes.append(Lane(estimated, False, self._worker()))
+        return lanes
+
+    # Lanes ---------------------------------------------------------------------------------------
+
+    def _is_working(self) -> bool:
+        return not self._stopping.is_set()
+
+    def _run(self, lane: Lane) -> None:
+        pause_s = _POLL_S
+        while self._is_working():
+            lane.wake.clear()
+            try:
+                did_work = self._leases.has_queued(lane.keys) and self._take_turn(lane)
+                pause_s = _POLL_S
+            except (StorageError, OSError) as error:
+                self._metrics.storage_errors.inc()
+                log.warning("a lane waits: %s", error)
+                did_work, pause_s = False, min(2 * pause_s, _LONGEST_PAUSE_S)
+            except Exception:  # a bug costs a job its turn, never the server its lane
+                log.exception("a lane met a bug")
+                did_work = False
+                time.sleep(_POLL_S)
+            if not did_work and self._is_working():
+                lane.wake.wait(pause_s)
+        lane.worker.close()
+
+    def _take_turn(self, lane: Lane) -> bool:
+        with (
+            self._gate.enter(lane.is_alone, self._is_working) as is_in,
+            self._machine.hold(lane.is_alone, self._is_working) as is_held,
+        ):
+            if not (is_in and is_held and self._is_working()):
+                return False
+            progress = "running" if lane.worker.is_warm else "starting the device"
+            lease = self._leases.claim(lane.keys, progress)
+            if lease is None:
+                return False
+            self._running[lease.job] = ""
+            try:
+                self._tell(lease.job)
+                end = self._work(lane, lease)
+                self._persist(end)
+            finally:
+                self._running.pop(lease.job, None)
+                self._tell(lease.job)
+        return True
+
+    def _work(self, lane: Lane, lease: Lease) -> Callable[[], object]:
+        """Run one job; returns how it ends in the database."""
+        began = time.monotonic()
+        device = lease.device_key
+        try:
+            data, suffix = self._model(lease)
+            if data is None:
+                return lambda: self._leases.fail(lease, "its artifact is gone; upload it again")
+            message = {
+                "task": "measure",
+                "device": lane.names[device],
+                "device_key": device,
+                "precision": lease.precision,
+                "input_shape": json.loads(lease.input_shape),
+                "settings": json.loads(lease.settings),
+            }
+            answer = lane.worker.ask(message, (suffix, data), lambda: self._is_wanted(lease))
+        except WorkerStopped:
+            return self._ended_early(lease)
+        except WorkerLost as lost:
+            self._metrics.workers_lost.inc()
+            log.warning("a worker was lost: %s", lost, extra={"job": lease.job})
+            if lost.is_outside:
+                return lambda: self._leases.give_back(lease, is_counted=True)
+            reason = str(lost)
+            return lambda: self._leases.fail(lease, reason)
+        except (StorageError, OSError) as error:
+            log.warning("a job goes back into the queue: %s", error, extra={"job": lease.job})
+            time.sleep(_POLL_S)
+            return lambda: self._leases.give_back(lease, is_counted=False)
+        self._metrics.job_seconds.labels(device).observe(time.monotonic() - began)
+        if "measurement" in answer:
+            text = json.dumps(answer["measurement"], allow_nan=False)
+            return lambda: self._leases.finish(lease, text)
+        if "out_of_memory" in answer:
+            lane.worker.close()
+            reason = f"it hit the memory limit of a job: {answer['out_of_memory']}"
+        else:
+            reason = answer["failed"]
+        return lambda: self._leases.fail(lease, reason)
+
+    def _model(self, lease: Lease) -> tuple[bytes | None, str]:
+        facts = self._artifacts.facts(lease.artifact)
+        data = self._artifacts.data(lease.artifact)
+        return data, facts.format if facts is not None else ""
+
+    def _is_wanted(self, lease: Lease) -> bool:
+        return self._is_working() and not self._running.get(lease.job)
+
+    def _ended_early(self, lease: Lease) -> Callable[[], object]:
+        if self._running.get(lease.job) == "cancel":
+            return lambda: self._leases.cancel(lease)
+        return lambda: self._leases.give_back(lease, is_counted=False)
+
+    def _persist(self, action: Callable[[], object]) -> None:
+        """Write the end of a job, however long the database is away, unless the server stops."""
+        pause_s = 0.2
+        while True:
+            try:
+                action()
+                return
+            except StorageError as error:
+                self._metrics.storage_errors.inc()
+                log.warning("a result waits for the database: %s", error)
+                if self._stopping.wait(pause_s):
+                    return
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    # Signs of life -------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(self._config.heartbeat_s):
+            try:
+                pulse = self._leases.beat(frozenset(self._running))
+            except StorageError as error:
+                self._metrics.storage_errors.inc()
+                log.warning("no sign of life: %s", error)
+                continue
+            except Exception:  # a server without a heart would lose its jobs to others
+                log.exception("the heartbeat met a bug")
+                continue
+            for job in pulse.cancelled & self._running.keys():
+                self._running[job] = "cancel"
+            for job in pulse.lost & self._running.keys():
+                self._running[job] = "lost"
+            for job in pulse.taken_over:
+                log.info("took over a job of a server that died", extra={"job": job})
+                self._tell(job)
+            if pulse.taken_over:
+                self.notify()
