@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from hot.lut import find_luts
-
 Stamp = tuple[tuple[str, int, int], ...]
 _RUN_MARK = "config.yaml"
 _RUN_RECORDS = (
@@ -22,6 +20,8 @@ def list_luts(folder: Path | None) -> dict[str, Path]:
 
     A file of the folder stands in place of a shipped one of its name.
     """
+    from hot.lut import find_luts  # loads torch: a server without readers of pages does without
+
     found = dict(find_luts())
     if folder is not None:
         for path in _inside(folder, [*folder.glob("*.json"), *folder.glob("*/*.json")]):
