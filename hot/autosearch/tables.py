@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hot.errors import InputError, LutError, unknown_name
-from hot.records import LatencyTable, PairTerm, Prediction, QualityTable, sum_pairs
+from hot.records import LatencyTable, PairTerm, Prediction, QualityTable, sum_choices
 from hot.space import PRECISIONS, Architecture, Counts, Space
 
 
@@ -22,11 +22,7 @@ class Amounts:
 
     def total(self, indices: Sequence[int]) -> float | None:
         """That of a whole network; None where one of its choices was left out."""
-        taken = [row[i] for row, i in zip(self.values, indices, strict=True)]
-        known = [value for value in taken if value is not None]
-        if len(known) < len(taken):
-            return None
-        return self.fixed + sum(known) + sum_pairs(self.pairs, indices)
+        return sum_choices(self.values, self.fixed, self.pairs, indices)
 
 
 @dataclass(frozen=True)
@@ -83,11 +79,7 @@ class Tables:
 
 def _count(tables: Tables, read: Callable[[Counts], int]) -> Amounts:
     space = tables.space
-    rows = tuple(
-        tuple(float(read(space.count_choice(slot, choice))) for choice in slot.choices)
-        for slot in space.slots
-    )
-    return Amounts(rows, float(read(space.fixed_counts)))
+    return Amounts(space.count_choices(read), float(read(space.fixed_counts)))
 
 
 def _latency(tables: Tables) -> Amounts:

@@ -85,8 +85,8 @@ def network_job(space: Space, architecture: Architecture) -> Job:
     """The job of measuring a whole architecture."""
     parts = [(STEM, STEM)]
     for slot, choice in zip(space.slots, architecture.choices, strict=True):
-        for index, layer in enumerate(slot.layers):
-            parts.append((f"{slot.name}.{index}", choice.work_key(layer)))
+        for name, layer in zip(slot.parts, slot.layers, strict=True):
+            parts.append((name, choice.work_key(layer)))
     if space.backbone is None:
         parts.append((HEAD, HEAD))
     return Job(architecture.key, tuple(parts), architecture)

@@ -68,8 +68,3 @@ def build(space: Space, architecture: Architecture, dropout: float = 0.0) -> Net
     if space.backbone is not None:
         return Grafted(space, architecture, dropout)
     return Network(space, architecture, dropout)
-
-
-def part_names(space: Space) -> list[str]:
-    """The names of all parts, `<slot>.<layer>`, in order of execution."""
-    return [f"{slot.name}.{index}" for slot in space.slots for index in range(len(slot.layers))]

@@ -64,11 +64,7 @@ class Grafted(nn.Module):
         self.network.train()
         self._paths: dict[str, str] = {}
         places = dict(backbone.places)
-        index: dict[str, int] = {}
-        for slot, _, block in space.blocks(architecture):
-            layer = index.get(slot.name, 0)
-            index[slot.name] = layer + 1
-            name = f"{slot.name}.{layer}"
+        for name, (_, _, block) in zip(space.parts, space.blocks(architecture), strict=True):
             self._paths[name] = put(
                 self.network, places[name], Part(name, build_block(block, space.rules))
             )

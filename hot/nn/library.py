@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from hot.errors import InputError
 from hot.files import atomic_path, sha256
 from hot.nn.build import build
-from hot.nn.tensors import copy_state, read_tensors, write_tensors
+from hot.nn.tensors import copy_state, load_state, read_tensors, write_tensors
 from hot.space import Architecture, Choice, Space
 
 _SCHEMA = 1
+_ADVICE = "they are of another version of the network, remove them and distil again"
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +63,7 @@ class Library:
             InputError: there is none yet, or its file is damaged or of another space.
         """
         module = build(self.space, self.space.original)
-        _load(module, self._read(self._original)["state"], self._original)
+        load_state(module, self._read(self._original)["state"], self._original, _ADVICE)
         return module.eval()
 
     @property
@@ -113,7 +114,7 @@ class Library:
         """
         module = build(self.space, architecture, dropout)
         original = build(self.space, self.space.original)
-        _load(original, self._read(self._original)["state"], self._original)
+        load_state(original, self._read(self._original)["state"], self._original, _ADVICE)
         _load_fixed(module, original, [name for name, _, _ in self._parts(architecture)])
         fresh = []
         for name, choice, is_original in self._parts(architecture):
@@ -121,7 +122,7 @@ class Library:
             if is_original:
                 part.load_state_dict(original.part(name).state_dict())
             elif (state := self.block_state(name, choice)) is not None:
-                _load(part, state, self._block(name, choice))
+                load_state(part, state, self._block(name, choice), _ADVICE)
             elif part.state_dict():
                 fresh.append(f"{name} ({choice.key})")
         if fresh:
@@ -157,8 +158,8 @@ class Library:
         """Every part with its choice and whether that is the slot's original."""
         self.space.check(architecture)
         for slot, choice in zip(self.space.slots, architecture.choices, strict=True):
-            for index in range(len(slot.layers)):
-                yield f"{slot.name}.{index}", choice, choice == slot.original
+            for name in slot.parts:
+                yield name, choice, choice == slot.original
 
     def _hash(self, paths: list[Path]) -> str:
         files = [
@@ -197,16 +198,6 @@ def _is_whole(path: Path) -> bool:
         log.warning("%s is damaged; it is made again", path)
         return False
     return True
-
-
-def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    try:
-        module.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"the weights {path} do not fit: {str(error).splitlines()[0]}; "
-            "they are of another version of the network, remove them and distil again"
-        ) from error
 
 
 def _load_fixed(module: nn.Module, original: nn.Module, parts: list[str]) -> None:

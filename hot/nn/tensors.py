@@ -37,6 +37,29 @@ def read_tensors(path: Path, error: type[HotError] = InputError) -> dict[str, An
     return content
 
 
+def load_state(
+    module: nn.Module,
+    state: dict[str, Tensor],
+    path: Path,
+    advice: str,
+    error: type[HotError] = InputError,
+) -> None:
+    """Load a state that came from `path` into `module`.
+
+    Args:
+        advice: what the user should know or do where it does not fit.
+
+    Raises:
+        HotError: of the class `error`, where it does not fit.
+    """
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as problem:
+        raise error(
+            f"the weights {path} do not fit the network: {str(problem).splitlines()[0]}; {advice}"
+        ) from problem
+
+
 def copy_state(module: nn.Module) -> dict[str, Tensor]:
     """The module's state on the processor, every tensor with memory of its own."""
     return {

@@ -1,11 +1,12 @@
 """The contract of a scorer: what it may look at, and how it stands in the table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hot.errors import InputError
 from hot.nn import Library
-from hot.records import DistillSettings, QualityTable
+from hot.records import DistillSettings, LeftOut, QualityTable
 from hot.space import Architecture, Space
 from hot.tasks import TASKS, ImageData, Task
 
@@ -33,6 +34,18 @@ class Evidence:
     device: str | None = None
     n_threads: int | None = None
     distill: DistillSettings = field(default_factory=DistillSettings)
+
+
+def check_left_out(space: Space, left_out: Sequence[LeftOut]) -> None:
+    """Raise `InputError` where a slot has no choice with a score beside the original."""
+    reasons = {(one.slot, one.choice): one.reason for one in left_out}
+    for slot in space.slots:
+        others = [(slot.name, choice.key) for choice in slot.choices if choice != slot.original]
+        if others and all(key in reasons for key in others):
+            raise InputError(
+                f"no choice of slot {slot.name!r} could be scored; the first, {others[0][1]}: "
+                f"{reasons[others[0]]}"
+            )
 
 
 @dataclass(frozen=True)

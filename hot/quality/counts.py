@@ -8,11 +8,8 @@ from hot.space import Architecture, Counts, Space
 
 
 def _score(space: Space, name: str, count: Callable[[Counts], int]) -> QualityTable:
-    values = tuple(
-        tuple(float(count(space.count_choice(slot, choice))) for choice in slot.choices)
-        for slot in space.slots
-    )
-    return QualityTable(space.key, name, values, float(count(space.fixed_counts)))
+    fixed = float(count(space.fixed_counts))
+    return QualityTable(space.key, name, space.count_choices(count), fixed)
 
 
 def score_macs(space: Space, evidence: Evidence = Evidence()) -> QualityTable:

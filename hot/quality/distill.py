@@ -24,10 +24,10 @@ from torch import nn
 from hot.errors import InputError
 from hot.nn import build_block, fold_norms, seeded
 from hot.progress import progress
-from hot.quality.contract import Evidence
+from hot.quality.contract import Evidence, check_left_out
 from hot.quality.lesson import Lesson, prepare
 from hot.quality.parallel import in_processes
-from hot.quality.plug import Suffix, part_names
+from hot.quality.plug import Suffix
 from hot.quality.settings import cores, find_processes
 from hot.quality.teach import Features, Pupil, guarded, teach
 from hot.records import LeftOut, QualityTable, load_record, save_record
@@ -121,7 +121,7 @@ def distil_slot(lesson: Lesson, slot: Slot) -> SlotScores:
     others = [choice for choice in slot.choices if choice != slot.original]
     pupils: dict[str, list[Pupil]] = {choice.key: [] for choice in others}
     passes = 0.0
-    for layer_index, part in enumerate(part_names(slot)):
+    for layer_index, part in enumerate(slot.parts):
         members = [_pupil(lesson, slot, index, layer_index, choice) for choice in others]
         source = Features(lesson.network, part, lesson.train, lesson.settings, lesson.precision)
         rng = np.random.default_rng([lesson.seed, index, layer_index])
@@ -186,16 +186,11 @@ def make_table(lesson: Lesson, slots: list[SlotScores], seconds: float) -> Quali
     values, left_out = [], []
     for slot, scores in zip(lesson.space.slots, slots, strict=True):
         by_key = {row.choice: row for row in scores.rows}
-        failed = [row for row in scores.rows if row.reason]
-        if failed and len(failed) == len(slot.choices) - (slot.original in slot.choices):
-            raise InputError(
-                f"no choice of slot {slot.name!r} could be taught; the first, {failed[0].choice}: "
-                f"{failed[0].reason}"
-            )
-        left_out += [LeftOut(slot.name, row.choice, row.reason) for row in failed]
+        left_out += [LeftOut(slot.name, r.choice, r.reason) for r in scores.rows if r.reason]
         rows = [by_key[choice.key] for choice in slot.choices]
         own = by_key[slot.original.key].scores[measure]
         values.append(tuple(None if row.reason else row.scores[measure] - own for row in rows))
+    check_left_out(lesson.space, left_out)
     passes = sum(scores.passes for scores in slots) + len(lesson.held_out)
     return QualityTable(
         lesson.space.key,
@@ -259,6 +254,6 @@ def _load(file: Path | None, lesson: Lesson, slot: Slot) -> SlotScores | None:
     for choice in slot.choices:
         if choice == slot.original or choice.key not in taught or choice.operator == "skip":
             continue
-        if not all(lesson.library.has_block(part, choice) for part in part_names(slot)):
+        if not all(lesson.library.has_block(part, choice) for part in slot.parts):
             return None
     return scores

@@ -82,16 +82,6 @@ class Images:
             yield self.batch(np.arange(start, min(start + size, len(self))))
 
 
-def part_names(slot: Slot) -> list[str]:
-    """The names of a slot's blocks in a network."""
-    return [f"{slot.name}.{index}" for index in range(len(slot.layers))]
-
-
-def all_parts(space: Space) -> list[str]:
-    """The names of all blocks, in the order in which they run."""
-    return [name for slot in space.slots for name in part_names(slot)]
-
-
 @contextlib.contextmanager
 def plugged(network: Any, parts: dict[str, nn.Module]) -> Iterator[Any]:
     """Inside, `network` has other blocks at these parts; after it, its own."""
@@ -169,9 +159,9 @@ class Suffix:
             limit_bytes: most memory for the slot's input; where it takes more, whole networks run.
         """
         self.network, self.images, self.precision = network, images, precision
-        self.parts = part_names(slot)
+        self.parts = slot.parts
         self.feeds: list[Tensor] | None = None
-        names = all_parts(space)
+        names = space.parts
         before = names[: names.index(self.parts[0])]
         with autocast(precision, images.device):
             shapes = _outputs(network, before, images.batch(np.arange(1)))
@@ -203,7 +193,7 @@ class Suffix:
         return torch.cat(outputs)
 
 
-def _outputs(network: Any, names: list[str], images: Tensor) -> dict[str, Tensor]:
+def _outputs(network: Any, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
     """The outputs of some parts."""
     found: dict[str, Tensor] = {}
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from hot.errors import InputError
 from hot.nn import build, build_block, initialise, seeded
 from hot.progress import progress
-from hot.quality.contract import Evidence
-from hot.quality.plug import Images, part_names, plugged
+from hot.quality.contract import Evidence, check_left_out
+from hot.quality.plug import Images, plugged
 from hot.quality.settings import cores, find_processes
 from hot.records import LeftOut, QualityTable
 from hot.space import Architecture, Choice, Slot, Space
@@ -80,7 +80,8 @@ def score_untrained(method: Untrained, space: Space, evidence: Evidence) -> Qual
                     else:
                         found[key].append(value - base)
                 advance()
-    _check(space, reasons)
+    left_out = tuple(LeftOut(*key, reason) for key, reason in reasons.items())
+    check_left_out(space, left_out)
     n_images = round(N_SEEDS * method.images * (len(work) - len(space.slots) + 1))
     seconds = time.perf_counter() - start
     log.info("%s of %d choices: %.0f s, %d images", method.name, len(work), seconds, n_images)
@@ -97,7 +98,7 @@ def score_untrained(method: Untrained, space: Space, evidence: Evidence) -> Qual
         float(np.mean(bases)),
         seconds,
         n_images,
-        left_out=tuple(LeftOut(*key, reason) for key, reason in reasons.items()),
+        left_out=left_out,
     )
 
 
@@ -126,7 +127,7 @@ def _try(
     """The score with one choice plugged in, or why there is none."""
     try:
         blocks = _fresh_blocks(space, slot, choice, evidence, seed)
-        with plugged(network, dict(zip(part_names(slot), blocks, strict=True))):
+        with plugged(network, dict(zip(slot.parts, blocks, strict=True))):
             value = method.probe(network, *batches, evidence.task)
     except Exception as error:  # a choice may come from anywhere; the others go on
         return f"{type(error).__name__}: {error}".splitlines()[0]
@@ -185,13 +186,3 @@ def draw_batches(
         images.append(used.batch(np.arange(len(indices))))
         targets.append(used.targets())
     return images, targets
-
-
-def _check(space: Space, reasons: dict[tuple[str, str], str]) -> None:
-    for slot in space.slots:
-        others = [(slot.name, choice.key) for choice in slot.choices if choice != slot.original]
-        if others and all(key in reasons for key in others):
-            raise InputError(
-                f"no choice of slot {slot.name!r} could be scored; the first, {others[0][1]}: "
-                f"{reasons[others[0]]}"
-            )

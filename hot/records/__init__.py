@@ -20,7 +20,7 @@ from hot.records.tables import (
     LutEntry,
     PairTerm,
     QualityTable,
-    sum_pairs,
+    sum_choices,
 )
 
 __all__ = [
@@ -63,6 +63,6 @@ __all__ = [
     "processor",
     "provenance",
     "save_record",
-    "sum_pairs",
+    "sum_choices",
     "to_document",
 ]

@@ -74,6 +74,23 @@ def sum_pairs(pairs: Iterable[PairTerm], indices: Sequence[int]) -> float:
     return sum(pair.value for pair in pairs if pair.applies(indices))
 
 
+def sum_choices(
+    rows: Sequence[Sequence[float | None]],
+    fixed: float,
+    pairs: Iterable[PairTerm],
+    indices: Sequence[int],
+) -> float | None:
+    """The value of a network given by its choice indices; None where a choice of it has none.
+
+    Args:
+        rows: one a slot, one value a choice.
+        fixed: that of the parts outside the slots.
+    """
+    taken = [row[i] for row, i in zip(rows, indices, strict=True)]
+    known = [value for value in taken if value is not None]
+    return fixed + sum(known) + sum_pairs(pairs, indices) if len(known) == len(taken) else None
+
+
 @dataclass(frozen=True)
 class LatencyTable:
     """Latency of every choice of every slot of a space on one device.
@@ -235,8 +252,4 @@ class QualityTable:
 
     def predict(self, indices: Sequence[int]) -> float | None:
         """The score of an architecture given by its choice indices; None where one has none."""
-        values = [row[i] for row, i in zip(self.values, indices, strict=True)]
-        if any(value is None for value in values):
-            return None
-        known = sum(value for value in values if value is not None)
-        return self.fixed + known + sum_pairs(self.pairs, indices)
+        return sum_choices(self.values, self.fixed, self.pairs, indices)

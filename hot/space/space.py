@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,6 +30,11 @@ class Slot:
     def keys(self) -> tuple[str, ...]:
         """The keys of the choices, in order."""
         return tuple(choice.key for choice in self.choices)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its blocks in a network, `<slot>.<layer>`, in order of execution."""
+        return tuple(f"{self.name}.{index}" for index in range(len(self.layers)))
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,18 @@ class Space:
         for layer in slot.layers:
             total = total + count_body(choice.block(layer, self.rules), layer.input)
         return total
+
+    def count_choices(self, read: Callable[[Counts], float]) -> tuple[tuple[float, ...], ...]:
+        """What `read` takes from the counts of every choice: one row a slot, one value a choice."""
+        return tuple(
+            tuple(float(read(self.count_choice(slot, choice))) for choice in slot.choices)
+            for slot in self.slots
+        )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of all blocks in a network, in order of execution."""
+        return tuple(name for slot in self.slots for name in slot.parts)
 
     @property
     def fixed_counts(self) -> Counts:

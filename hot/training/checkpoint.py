@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hot.errors import TrainingError
 from hot.files import atomic_path
-from hot.nn import read_tensors, write_tensors
+from hot.nn import load_state, read_tensors, write_tensors
 from hot.records import EpochRow
 
 LATEST, PREVIOUS = "checkpoint.pt", "previous.pt"
@@ -100,10 +100,5 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
     if not Path(path).is_file():
         raise TrainingError(f"no weights at {path}; check the path, or run the training")
     state = read_tensors(Path(path), TrainingError)
-    try:
-        module.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise TrainingError(
-            f"the weights {path} do not fit the network: {str(error).splitlines()[0]}; "
-            "they are of another architecture or space"
-        ) from error
+    advice = "they are of another architecture or space"
+    load_state(module, state, Path(path), advice, TrainingError)

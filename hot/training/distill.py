@@ -65,7 +65,7 @@ class Teacher:
 def make_teacher(library: Library, recipe: Recipe, device: torch.device) -> Teacher:
     """The library's original network as the teacher of `recipe` on `device`."""
     module = library.original().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ends = tuple(f"{slot.name}.{len(slot.layers) - 1}" for slot in library.space.slots)
+    ends = tuple(slot.parts[-1] for slot in library.space.slots)
     return Teacher(module.requires_grad_(False), ends, recipe)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from hot.errors import SpaceError
 from hot.export import export_onnx, part_of
-from hot.nn import build, discover, part_names, seeded, space_from_model
+from hot.nn import build, discover, seeded, space_from_model
 from hot.space import Shape
 
 MODELS = [
@@ -81,7 +81,7 @@ def test_weights_of_what_stays_are_kept_and_keys_outside_the_parts_are_equal(sma
 def test_parts_are_reached_and_replaced_by_name(small):
     space = space_from_model(small, 32)
     network = build(space, space.original).eval()
-    names = part_names(space)
+    names = list(space.parts)
     assert names == ["blocks_0.0", "blocks_1.0", "blocks_2_0.0"]
     image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_every_node_of_the_artifact_is_named_by_its_part(small, tmp_path):
     space = space_from_model(small, 32)
     artifact = export_onnx(build(space, space.original), space.stem_input, tmp_path / "m.onnx")
     parts = [part_of(node.name) for node in onnx.load(artifact.path).graph.node]
-    assert set(parts) == {"stem", *part_names(space)}
+    assert set(parts) == {"stem", *space.parts}
     assert parts[0] == parts[-1] == "stem"
 
 
