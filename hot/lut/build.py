@@ -120,10 +120,11 @@ def _run(build: _Build, label: str) -> None:
         keys = [a.key for a in sentinel_networks(build.space, build.seed)]
         sentinels = make_sentinels(build.space, keys, build.precision, folder, build.seed)
         _measure_missing(build, jobs, sentinels, folder, f"LUT {label}")
-        for _ in range(_DRIFT_ROUNDS):
+        for turn in range(1, 1 + _DRIFT_ROUNDS):
             if not _drop_drifted(build):
                 break
-            _measure_missing(build, jobs, sentinels, folder, f"LUT {label}, after a drift")
+            again = _afresh(build, turn)
+            _measure_missing(again, jobs, sentinels, folder, f"LUT {label}, after a drift")
         else:
             if _drifted_jobs(build):
                 log.warning(
@@ -159,8 +160,15 @@ def _measure_missing(
 
 
 def _time(build: _Build, sentinels: dict[str, Artifact]) -> int:
-    timing = time_sentinels(build.device, sentinels, build.settings)
+    turn = len(build.store.timings(build.lut_id))
+    timing = time_sentinels(build.device, sentinels, _afresh(build, turn).settings)
     return build.store.add_timing(build.lut_id, timing)
+
+
+def _afresh(build: _Build, turn: int) -> _Build:
+    """The build with settings of another seed: a server measures again what it knows already."""
+    settings = build.settings
+    return replace(build, settings=replace(settings, seed=settings.seed + turn))
 
 
 def _drifted_jobs(build: _Build) -> list[str]:

@@ -130,8 +130,10 @@ def measure_networks(
                     place.mkdir()
                     job = network_job(space, architecture)
                     artifacts.append(make_artifact(space, job, works, precision, place, seed))
-                for _ in range(1 + _DRIFT_ROUNDS):
-                    results = device.measure_all(artifacts, settings)
+                for turn in range(1 + _DRIFT_ROUNDS):
+                    # Another seed: a server measures again what it knows already.
+                    again = replace(settings, seed=settings.seed + turn)
+                    results = device.measure_all(artifacts, again)
                     if not is_moved():
                         break
                 found += [result.latency_ms for result in results]

@@ -1,9 +1,13 @@
+import runpy
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from hot.devices import make_device
 from hot.export import export_onnx
 from hot.nn import build
 from hot.records import Artifact
@@ -36,3 +40,36 @@ def one_convolution(tmp_path):
     path = tmp_path / "one.onnx"
     onnx.save(model, path)
     return Artifact(path, "fp32", (1, 8, 10, 10))
+
+
+@pytest.fixture
+def small_server():
+    """A function that starts a `SmallServer` (see small_server.py); all end with the test."""
+    kind = runpy.run_path(str(Path(__file__).with_name("small_server.py")))["SmallServer"]
+    started = []
+
+    def start(device=None, **settings):
+        started.append(kind(device or make_device("reference"), **settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.is_alive:
+            server.die()
+
+
+@pytest.fixture
+def artifacts(network, tmp_path):
+    """A function that makes `n` models of different content."""
+
+    def make(n):
+        model = onnx.load(network.path)
+        made = []
+        for index in range(n):
+            model.doc_string = f"number {index}"
+            path = tmp_path / f"{index}.onnx"
+            onnx.save(model, path)
+            made.append(Artifact(path, network.precision, network.input_shape))
+        return made
+
+    return make

@@ -1,0 +1,297 @@
+"""A connection to a profiling server that outlasts lost packets, busy moments and restarts."""
+
+import ipaddress
+import logging
+import random
+import ssl
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from hot.errors import DeviceError, InputError
+from hot.interrupt import check_interrupt
+
+log = logging.getLogger(__name__)
+_CONNECT_S = 5.0
+_ANSWER_S = 30.0  # beyond the wait that was asked for
+_BUSY_S = 3600.0  # a server that answers "too many requests" is alive; so long it is waited for
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_TOO_MANY, _TOO_SLOW = 429, 408
+
+
+class ServerLostError(DeviceError):
+    """A server that cannot be reached, or that has been unable to answer for too long."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a server is and how it is spoken to.
+
+    Attributes:
+        base: scheme, host, port, and the path in front of `/v1`, without a slash at the end.
+        device: the name of its device; empty where the address gives none.
+        token: the bearer token; empty for none.
+        ca: a PEM file with the authority that signed its certificate; empty for the system's.
+        timeout_s: how long a server that stopped to answer is tried again.
+    """
+
+    base: str
+    device: str
+    token: str = ""
+    ca: str = ""
+    timeout_s: float = 60.0
+
+
+def parse_url(url: str, is_plain_allowed: bool = False) -> tuple[str, str]:
+    """The base and the device's name in `https://host:port/NAME`.
+
+    Raises:
+        InputError: another scheme, no host, a password or query in it, or a plain address of
+            another machine, to which the token would travel in clear.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"{url!r} is not the address of a server: {error}") from error
+    if parts.scheme not in ("https", "http") or not host:
+        raise InputError(
+            f"{url!r} is not the address of a server's device; give https://HOST:PORT/NAME"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise InputError(
+            f"the address of {host!r} holds a password or a query; give https://HOST:PORT/NAME, "
+            "and the token in HOT_TOKEN or by the option token_file"
+        )
+    if parts.scheme == "http" and not is_plain_allowed and not _is_loopback(host):
+        raise InputError(
+            f"{url} is not encrypted: token and models would travel in clear; use https://, "
+            "or allow it by the option plain_http=on where the network can be trusted"
+        )
+    path, _, name = parts.path.rpartition("/")
+    shown = f"[{host}]" if ":" in host else host
+    place = shown if port is None else f"{shown}:{port}"
+    return f"{parts.scheme}://{place}{path.rstrip('/')}", unquote(name)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Connection:
+    """One server: requests that are repeated until it answers, and errors that say what to do."""
+
+    def __init__(self, access: Access) -> None:
+        """Prepare; nothing is sent yet.
+
+        Raises:
+            DeviceError: the file of the authority cannot be used.
+        """
+        self.access = access
+        self.stop = threading.Event()  # set by another thread: give up at the next pause
+        self._client = httpx.Client(
+            base_url=access.base,
+            headers={"Authorization": f"Bearer {access.token}"} if access.token else {},
+            verify=_certificates(access.ca) if access.base.startswith("https") else True,
+            # Proxies are of no use on the way to this machine.
+            trust_env=not _is_loopback(httpx.URL(access.base).host),
+        )
+        weakref.finalize(self, self._client.close)  # a device has no end that it is told of
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        document: object = None,
+        content: bytes | None = None,
+        wait_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> "Answer":
+        """The answer to a request, repeated while the server is lost, busy or in trouble.
+
+        Every request of the API may be repeated: equal jobs are one job, equal artifacts one.
+
+        Args:
+            wait_s: of a long poll.
+            timeout_s: how long to go on trying; by default as the server's access says.
+
+        Raises:
+            ServerLostError: no answer for `timeout_s`.
+            DeviceError: certificate, token or role refused, or this is no profiling server.
+        """
+        patience_s = self.access.timeout_s if timeout_s is None else timeout_s
+        start = time.monotonic()
+        pause_s = _FIRST_PAUSE_S
+        is_told = False
+        while True:
+            check_interrupt()
+            response, reason = self._try(method, path, document, content, wait_s)
+            if response is not None and not _may_pass(response):
+                return _read(response, self.access)
+            is_busy = response is not None and response.status_code == _TOO_MANY
+            limit_s = _BUSY_S if is_busy else patience_s
+            asked_s = _retry_after_s(response)
+            # Servers that come back meet their clients one by one.
+            next_s = max(asked_s, pause_s * random.uniform(0.7, 1.3))
+            if time.monotonic() - start + next_s > limit_s or self.stop.is_set():
+                raise ServerLostError(
+                    f"the server {self.access.base} {reason}; tried for {limit_s:.0f} s: "
+                    "see whether it runs and can be reached, then give the same command again"
+                )
+            if pause_s > 2 * _FIRST_PAUSE_S and not is_busy and not is_told:
+                log.warning("%s %s; trying again", self.access.base, reason)
+                is_told = True
+            self.stop.wait(next_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _try(
+        self, method: str, path: str, document: object, content: bytes | None, wait_s: float
+    ) -> tuple[httpx.Response | None, str]:
+        """A response, or None; and what is wrong where it does not settle the request."""
+        headers = {} if content is None else {"Content-Type": "application/octet-stream"}
+        limit = httpx.Timeout(_ANSWER_S + wait_s, connect=_CONNECT_S)
+        params = {"wait_s": f"{wait_s:g}"} if wait_s else None
+        try:
+            response = self._client.request(
+                method,
+                path,
+                json=document,
+                content=content,
+                headers=headers,
+                params=params,
+                timeout=limit,
+            )
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            self._refuse_certificate(error)
+            return None, f"cannot be reached ({_say(error)})"
+        said = _message(response)
+        return response, f"answers {response.status_code}{': ' if said else ''}{said}"
+
+    def _refuse_certificate(self, error: Exception) -> None:
+        """Raise `DeviceError` where trying again cannot help: the encryption does not fit."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise DeviceError(
+                    f"the certificate of {self.access.base} is not accepted: "
+                    f"{cause.verify_message}; give the PEM file of its authority by the option ca, "
+                    "and the name that the certificate was made for as the address"
+                ) from error
+            if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_ENCRYPTED:
+                raise DeviceError(
+                    f"{self.access.base} does not speak TLS; start hot serve with --certificate "
+                    "and --key, or reach it by http:// from its own machine"
+                ) from error
+            cause = cause.__cause__ or cause.__context__
+
+
+_NOT_ENCRYPTED = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered: a status below 500, and a JSON object."""
+
+    status: int
+    document: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        """The code of the error, or nothing."""
+        return str(self._error.get("code", ""))
+
+    @property
+    def message(self) -> str:
+        """The message of the error, or nothing."""
+        return str(self._error.get("message", ""))
+
+    @property
+    def _error(self) -> dict[str, Any]:
+        error = self.document.get("error")
+        return error if isinstance(error, dict) else {}
+
+
+def read_token(path: str) -> str:
+    """The token in a file: its first line.
+
+    Raises:
+        DeviceError: no such file, or nothing in it.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"cannot read the token file {path}: {error}") from error
+    if not lines:
+        raise DeviceError(f"the token file {path} is empty; make a token by hot token NAME")
+    return lines[0]
+
+
+def _certificates(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(Path(ca).expanduser()) if ca else None)
+    except (OSError, ssl.SSLError) as error:
+        raise DeviceError(f"cannot use the authority's certificate {ca}: {error}") from error
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    """Whether the same request may fare better in a moment."""
+    return response.status_code in (_TOO_MANY, _TOO_SLOW) or response.status_code >= 500
+
+
+def _retry_after_s(response: httpx.Response | None) -> float:
+    """The pause that the server asks for, up to a minute."""
+    try:
+        asked_s = float("" if response is None else response.headers.get("Retry-After", ""))
+    except ValueError:
+        return 0.0
+    return min(max(asked_s, 0.0), 60.0)
+
+
+def _read(response: httpx.Response, access: Access) -> Answer:
+    """The answer in a response; raises `DeviceError` where all requests would fare alike."""
+    said = _message(response)
+    if response.status_code == 401:
+        what = "does not accept the token" if access.token else "asks for a token"
+        raise DeviceError(
+            f"{access.base} {what}{': ' if said else ''}{said}; "
+            "give one in HOT_TOKEN or by the option token_file (hot token makes them)"
+        )
+    if response.status_code == 403:
+        raise DeviceError(
+            f"{access.base} does not allow this{': ' if said else ''}{said}; "
+            "use a token of the role measure (hot token NAME --role measure)"
+        )
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or 300 <= response.status_code < 400:
+        raise DeviceError(
+            f"{access.base} answers {response.status_code}, but not as a profiling server does; "
+            "check the address"
+        )
+    return Answer(response.status_code, document)
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        error = response.json().get("error")
+        return str(error["message"])
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return ""
+
+
+def _say(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
