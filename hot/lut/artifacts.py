@@ -3,45 +3,57 @@
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
-from hot.export import export_onnx, quantize
+from hot.export import find_format
 from hot.lut.plan import Job, Work
 from hot.nn import build, build_block, build_head, seeded
 from hot.records import STEM, Artifact
-from hot.space import Space
+from hot.space import Shape, Space
 
 _N_CALIBRATION = 2  # latency does not depend on the values of the ranges
 
 
 def make_artifact(
-    space: Space, job: Job, works: dict[str, Work], precision: str, folder: Path, seed: int
+    space: Space,
+    job: Job,
+    works: dict[str, Work],
+    precision: str,
+    folder: Path,
+    seed: int,
+    format_name: str = "onnx",
 ) -> Artifact:
     """The artifact of a job with random weights; integer ranges come from normal noise.
+
+    Args:
+        format_name: one of `hot.export.FORMATS`, as the device takes it.
 
     Raises:
         StorageError: `folder` cannot be written.
         DeployError: the network cannot be quantised.
     """
-    target = folder / "fp32.onnx"
+    form = find_format(format_name)
     with seeded(seed):
-        artifact = _export(space, job, works, target)
+        module, shape = _module(space, job, works)
+        artifact = form.export(module, shape, folder / f"fp32{form.suffix}")
     if precision == "fp32":
         return artifact
     rng = np.random.default_rng(seed)
     samples = (
         rng.standard_normal(artifact.input_shape).astype(np.float32) for _ in range(_N_CALIBRATION)
     )
-    made = quantize(artifact, precision, samples, folder / f"{precision}.onnx")
+    made = form.quantize(artifact, precision, samples, folder / f"{precision}{form.suffix}")
     artifact.path.unlink()
     return made
 
 
-def _export(space: Space, job: Job, works: dict[str, Work], path: Path) -> Artifact:
+def _module(space: Space, job: Job, works: dict[str, Work]) -> tuple[nn.Module, Shape]:
+    """What the job measures, freshly initialised, and the shape (C, H, W) of its input."""
     if job.architecture is not None:
-        return export_onnx(build(space, job.architecture), space.stem_input, path)
+        return build(space, job.architecture), space.stem_input
     work = works[job.key]
     if work.key == STEM and space.backbone is not None:  # what is left when the blocks are taken
-        return export_onnx(build(space, space.original), space.stem_input, path)
+        return build(space, space.original), space.stem_input
     if work.block is None:
-        return export_onnx(build_head(space.head, space.rules), work.input, path)
-    return export_onnx(build_block(work.block, space.rules), work.input, path)
+        return build_head(space.head, space.rules), work.input
+    return build_block(work.block, space.rules), work.input

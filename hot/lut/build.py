@@ -46,6 +46,11 @@ class _Build:
     seed: int
     works: dict[str, Work]
 
+    @property
+    def format_name(self) -> str:
+        """Of the artifacts: the one that the device prefers."""
+        return self.device.describe().formats[0]
+
 
 def build_lut(
     space: Space,
@@ -61,8 +66,8 @@ def build_lut(
     """The LUT of a space on a device; a build that was stopped goes on, a finished one is read.
 
     Args:
-        method: one of `METHODS`; by default `in-context` on a device that measures, `isolated` on
-            one that estimates.
+        method: one of `METHODS`; by default the device's own, else `in-context` on one that
+            measures, `isolated` on one that estimates.
         store: the database, or the path of an SQLite file or URL.
         settings: how each artifact is measured, by default `hot.lut.methods.SETTINGS`; whether node
             by node follows from the method.
@@ -76,7 +81,7 @@ def build_lut(
         StorageError: the database or the temporary folder cannot be written.
     """
     info = device.describe()
-    method = method or DEFAULT_METHODS[info.kind]
+    method = method or info.method or DEFAULT_METHODS[info.kind]
     row = find_method(method)
     if precision not in info.precisions:
         raise DeviceError(
@@ -118,7 +123,9 @@ def _run(build: _Build, label: str) -> None:
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as name:
         folder = Path(name)
         keys = [a.key for a in sentinel_networks(build.space, build.seed)]
-        sentinels = make_sentinels(build.space, keys, build.precision, folder, build.seed)
+        sentinels = make_sentinels(
+            build.space, keys, build.precision, folder, build.seed, build.format_name
+        )
         _measure_missing(build, jobs, sentinels, folder, f"LUT {label}")
         for turn in range(1, 1 + _DRIFT_ROUNDS):
             if not _drop_drifted(build):
@@ -209,7 +216,15 @@ def _measure_group(
             place = Path(name) / str(index)
             place.mkdir()
             artifacts.append(
-                make_artifact(build.space, job, build.works, build.precision, place, build.seed)
+                make_artifact(
+                    build.space,
+                    job,
+                    build.works,
+                    build.precision,
+                    place,
+                    build.seed,
+                    build.format_name,
+                )
             )
         measured = build.device.measure_all(artifacts, settings)
     advance(len(group))

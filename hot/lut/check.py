@@ -117,7 +117,7 @@ def measure_networks(
         is_moved: whether the device has drifted; what was measured before it did is repeated, at
             most twice.
     """
-    works = unique_work(space)
+    works, (format_name, *_) = unique_work(space), device.describe().formats
     settings = replace(settings, per_node=False, memory=False)
     found: list[float | None] = []
     with progress("checking the LUT", len(architectures)) as advance:
@@ -129,7 +129,9 @@ def measure_networks(
                     place = Path(name) / str(index)
                     place.mkdir()
                     job = network_job(space, architecture)
-                    artifacts.append(make_artifact(space, job, works, precision, place, seed))
+                    artifacts.append(
+                        make_artifact(space, job, works, precision, place, seed, format_name)
+                    )
                 for turn in range(1 + _DRIFT_ROUNDS):
                     # Another seed: a server measures again what it knows already.
                     again = replace(settings, seed=settings.seed + turn)

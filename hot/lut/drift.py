@@ -23,17 +23,22 @@ DRIFT_LIMIT = 0.08  # relative; the spread of one timing on a busy machine is ab
 
 
 def make_sentinels(
-    space: Space, keys: list[str], precision: str, folder: Path, seed: int
+    space: Space, keys: list[str], precision: str, folder: Path, seed: int, format_name: str
 ) -> dict[str, Artifact]:
-    """The artifacts of the sentinel networks by architecture key."""
+    """The artifacts of the sentinel networks by architecture key, in the format of a device."""
     works = unique_work(space)
     made = {}
     for index, key in enumerate(keys):
         place = folder / f"sentinel-{index}"
         place.mkdir()
         job = network_job(space, space.parse(key))
-        made[key] = make_artifact(space, job, works, precision, place, seed)
+        made[key] = make_artifact(space, job, works, precision, place, seed, format_name)
     return made
+
+
+def _sentinels_of(lut: Lut, space: Space, device: Device, folder: Path) -> dict[str, Artifact]:
+    keys, (format_name, *_) = list(lut.sentinels), device.describe().formats
+    return make_sentinels(space, keys, lut.precision, folder, lut.seed, format_name)
 
 
 def time_sentinels(
@@ -93,8 +98,7 @@ def watch(
     """
     drift = 0.0
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as folder:
-        keys, seed = list(lut.sentinels), lut.seed
-        sentinels = make_sentinels(space, keys, lut.precision, Path(folder), seed)
+        sentinels = _sentinels_of(lut, space, device, Path(folder))
 
         def is_moved() -> bool:
             nonlocal drift
@@ -121,8 +125,7 @@ def sentinel_drift(
         log.warning("the LUT of %s has no sentinels: its drift is unknown", lut.space)
         return 0.0
     with tempfile.TemporaryDirectory(prefix="hot-lut-") as folder:
-        keys, seed = list(lut.sentinels), lut.seed
-        sentinels = make_sentinels(space, keys, lut.precision, Path(folder), seed)
+        sentinels = _sentinels_of(lut, space, device, Path(folder))
         timing = time_sentinels(device, sentinels, _of_now(settings or SETTINGS))
     drift = relative_drift(lut.sentinels, timing)
     if abs(drift) > DRIFT_LIMIT:
