@@ -11,6 +11,7 @@ import numpy as np
 
 from hot.errors import LutError
 from hot.records import (
+    RESOURCE_LABELS,
     Candidate,
     Deployment,
     Front,
@@ -184,6 +185,7 @@ def _deployed(d: Deployment) -> ShownDeployment:
         spread=d.measured.spread,
         is_steady=d.measured.is_steady,
         energy_mj=d.measured.energy_mj,
+        energy_source=d.device.energy,
         peak_memory_bytes=d.measured.peak_memory_bytes,
         file_bytes=d.file_bytes,
         metric_value=d.metric_value,
@@ -197,7 +199,7 @@ def _front(front: Front | None) -> ShownFront | None:
         None
         if front is None
         else ShownFront(
-            resource=front.resource,
+            resource=RESOURCE_LABELS[front.resource],
             scorer=front.scorer,
             budget=str(front.budget),
             is_proven=front.is_proven,

@@ -94,6 +94,7 @@ class ShownDeployment(Shown):
     spread: Number
     is_steady: bool
     energy_mj: Number
+    energy_source: str | None
     peak_memory_bytes: Number
     file_bytes: int
     metric_value: Number

@@ -18,6 +18,8 @@ export function axesOf(run) {
   const quality = (value) => (Math.abs(value) >= 1000 ? count(value) : digits(value, 4));
   const scorer = run.scorer ? `quality by ${run.scorer}` : "quality";
   const percentages = name === "accuracy" ? [["%", 0.01]] : [["", 1]];
+  const all = run.points.flatMap((point) => point.deployments);
+  const only = (name) => [...new Set(all.map((d) => d[name]).filter(Boolean))].join(" or ");
   const axis = (key, label, of, say, better, group, units) => ({ key, label, of, say, better, group, units });
   return [
     axis("latency", "predicted latency", predicted("latency_ms"), ms, "low", "predicted", TIME),
@@ -28,8 +30,8 @@ export function axesOf(run) {
     axis("activations", "peak activations", predicted("activation_bytes"), bytes, "low", "predicted", BYTES),
     axis("quality", scorer, predicted("quality"), quality, "high", "predicted", COUNT),
     axis("trained", `${name} in torch`, (point) => point.trained, score, "high", "measured", percentages),
-    axis("measured", "latency on the device", deployed("measured_ms"), ms, "low", "measured", TIME),
-    axis("measured-energy", "energy on the device", deployed("energy_mj"), mj, "low", "measured", ENERGY),
+    axis("measured", `${only("kind")} latency`.trim(), deployed("measured_ms"), ms, "low", "measured", TIME),
+    axis("measured-energy", `${only("energy_source")} energy of the device`.trim(), deployed("energy_mj"), mj, "low", "measured", ENERGY),
     axis("peak", "peak memory", deployed("peak_memory_bytes"), bytes, "low", "measured", BYTES),
     axis("file", "size of the model file", deployed("file_bytes"), bytes, "low", "measured", BYTES),
     axis("metric", `${name} deployed`, deployed("metric_value"), score, "high", "measured", percentages),

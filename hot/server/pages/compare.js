@@ -30,12 +30,15 @@ export function compare(run, axes, a, b) {
   ];
 }
 
-function heads(a, b, last) {
+function heads(a, b, last, isFull = true) {
+  const about = (point) => [
+    el("small", {}, proofOf(point)), point.budget ? el("small", {}, point.budget) : null,
+    point.notes.map((note) => el("small", { class: "bad" }, note)),
+  ].flat();
   const head = (letter, point) => el(
-    "th", { class: "side", scope: "col" }, el("span", { class: "tag" }, letter), nameOf(point), el("small", {}, proofOf(point)),
-    point.budget ? el("small", {}, point.budget) : null, point.notes.map((note) => el("small", { class: "bad" }, note)),
+    "th", { class: "side", scope: "col" }, el("span", { class: "tag" }, letter), nameOf(point), isFull ? about(point) : null,
   );
-  return el("thead", {}, el("tr", {}, el("td"), head("A", a), head("B", b), el("th", { scope: "col" }, last)));
+  return el("thead", {}, el("tr", {}, el("th", { "aria-label": "what" }), head("A", a), head("B", b), el("th", { scope: "col" }, last)));
 }
 
 function pair(label, axis, va, vb, small = [null, null]) {
@@ -47,7 +50,7 @@ function pair(label, axis, va, vb, small = [null, null]) {
   );
   return el(
     "tr", {}, el("th", { class: "name", scope: "row" }, label), cell(va, vb, small[0]), cell(vb, va, small[1]),
-    el("td", {}, va !== null && vb !== null && va > 0 ? ratio(vb / va) : "–"),
+    el("td", {}, va !== null && vb !== null && va > 0 ? (va === vb ? "=" : ratio(vb / va)) : "–"),
   );
 }
 
@@ -65,7 +68,7 @@ function measured(run, axes, a, b) {
       el("tr", { class: "part" }, el("th", { class: "name", colspan: 4, scope: "rowgroup" }, `Deployed, ${title} `, chip(kinds, kinds), like.notes.map((note) => chip(note, "warn")))),
       pair("latency predicted for it", latency, da?.predicted_ms ?? null, db?.predicted_ms ?? null),
       ...axes.filter((axis) => axis.group === "measured" && axis.key !== "trained")
-        .map((axis) => pair(axis.key === "measured" ? `latency, ${kinds}` : axis.label, axis, axis.of(a, da), axis.of(b, db), axis.key === "measured" ? spreads : undefined)),
+        .map((axis) => pair(axis.label, axis, axis.of(a, da), axis.of(b, db), axis.key === "measured" ? spreads : undefined)),
     ];
   });
 }
@@ -89,7 +92,7 @@ function slots(run, a, b) {
   };
   return el(
     "table", { class: "duel", id: "slots" }, el("caption", { class: "hidden" }, "The choices at every slot"),
-    heads(a, b, "to A, predicted"),
+    heads(a, b, "to A, predicted", false),
     el("tbody", {}, run.slots.map((slot, i) => {
       const [one, other] = [a.choices[i], b.choices[i]];
       const [ca, cb] = [slot.costs_ms[one], slot.costs_ms[other]];

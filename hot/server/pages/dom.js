@@ -22,7 +22,7 @@ function fill(node, attributes, children) {
       node.setAttribute(name, String(value));
     }
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
@@ -43,6 +43,6 @@ export function replace(node, ...children) {
   const marked = getSelection();
   if (!marked.isCollapsed && node.contains(marked.anchorNode)) return;
   const focused = node.contains(document.activeElement) ? document.activeElement.id : "";
-  node.replaceChildren(...children.flat());
+  node.replaceChildren(...children.flat(Infinity));
   if (focused) byId(focused)?.focus({ preventScroll: true });
 }

@@ -33,7 +33,7 @@ export function drawHeat(lut, kind) {
   const map = byId("heat");
   map.replaceChildren(
     el("caption", { class: "hidden" }, `${kind} of every choice at every slot`),
-    el("thead", {}, el("tr", {}, el("td"), lut.columns.map((key) => el("th", { scope: "col" }, el("span", {}, key))))),
+    el("thead", {}, el("tr", {}, el("td", { "aria-label": "slot" }), lut.columns.map((key) => el("th", { scope: "col" }, el("span", {}, key))))),
     el("tbody", {}, lut.rows.map((row) => line(lut, row, (cell) => {
       const value = shown.of(cell, row);
       return value === null ? null : { text: digits(value * factor, 2), rgb: scale.rgb(value) };

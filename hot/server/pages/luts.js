@@ -90,7 +90,7 @@ function drawMap() {
     ? `checked on ${check.n_networks} held-out networks: error ${percent(check.mean_error)} mean, ${percent(check.worst_error)} worst`
     : "not checked on held-out networks";
   byId("lut-source").textContent =
-    `${said} ${lut.device.kind} on ${lut.device.key}, ${lut.created || "date unknown"}; ${checked}.`;
+    `${said} Figures ${lut.device.kind} on ${lut.device.key}, ${lut.created || "date unknown"}; ${checked}.`;
 }
 
 byId("find").addEventListener("input", drawList);

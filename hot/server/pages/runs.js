@@ -8,8 +8,8 @@ import { makeFilters } from "./filters.js";
 import { drawPlot, symbol } from "./plot.js";
 import { calm, hideTip, keep, kept, listDamaged, report, start } from "./shell.js";
 
-const ROWS = 40;
-const VIEWS = { predicted: ["latency", "quality"], measured: ["measured", "metric"] };
+const ROWS = 15;
+const VIEWS = { predicted: ["latency", "quality"], deployed: ["measured", "metric"] };
 const state = { run: null, axes: [], passes: () => true, a: null, b: null, rows: ROWS, chosen: null };
 
 const idOf = (point) => point.name ?? point.architecture;
@@ -50,18 +50,19 @@ function begin() {
   byId("run-title").textContent = run.name;
   byId("run-about").textContent = aboutFront(run.front);
   byId("run-chips").replaceChildren(
-    ...[run.space, run.lut && `table: ${run.lut}`, run.machine].filter(Boolean).map((text) => chip(text)),
+    ...[run.space, run.machine].filter(Boolean).map((text) => chip(text)),
     ...(run.device?.notes ?? []).map((note) => chip(note, "warn")),
   );
+  byId("run-source").textContent = run.lut ? `Predictions by a latency table ${run.lut}.` : "No latency table.";
   const precisions = [...new Set(run.points.flatMap((point) => point.deployments.map((d) => d.precision)))];
   byId("precision").replaceChildren(...precisions.map((name) => el("option", {}, name)));
   byId("at").hidden = precisions.length < 2;
-  const isMeasured = (key) => state.axes.some((one) => one.key === key);
-  byId("views").querySelector("[value=measured]").disabled = !VIEWS.measured.every(isMeasured);
+  const isKnown = (key) => state.axes.some((one) => one.key === key);
+  byId("views").querySelector("[value=deployed]").disabled = !VIEWS.deployed.every(isKnown);
   for (const id of ["x", "y"]) byId(id).replaceChildren(...state.axes.map((one) => el("option", { value: one.key }, one.label)));
   setView("predicted");
   const wanted = kept();
-  for (const id of ["x", "y"]) if (isMeasured(wanted.get(id))) byId(id).value = wanted.get(id);
+  for (const id of ["x", "y"]) if (isKnown(wanted.get(id))) byId(id).value = wanted.get(id);
   markView();
   for (const side of ["a", "b"]) state[side] = run.points.find((point) => idOf(point) === wanted.get(side)) ?? null;
   state.passes = makeFilters(run, state.axes, draw);
@@ -74,7 +75,7 @@ function aboutFront(front) {
   if (!front) return "Candidates with what was predicted and, where they were deployed, measured.";
   const thin = front.n_shown < front.n_points ? `, ${front.n_shown} of them shown,` : "";
   const proof = front.is_proven ? "proven" : "not proven";
-  return `Candidates and the front: ${front.n_points} architectures${thin} of most quality by ${front.scorer} at every budget of ${front.resource.replaceAll("_", " ")}, ${proof}, under ${front.budget}.`;
+  return `Candidates and the front: ${front.n_points} architectures${thin} of most quality by ${front.scorer} at every budget of ${front.resource}, ${proof}, under ${front.budget}.`;
 }
 
 function setView(view) {
