@@ -33,6 +33,16 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 for _ in range(3):
     session.run(None, {session.get_inputs()[0].name: image})
 """,
+    "litert": """
+from ai_edge_litert.interpreter import Interpreter
+before = field("VmRSS")
+interpreter = Interpreter(sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+(entry,) = interpreter.get_input_details()
+interpreter.set_tensor(entry["index"], numpy.zeros(entry["shape"], entry["dtype"]))
+for _ in range(3):
+    interpreter.invoke()
+""",
     "openvino": """
 import openvino
 before = field("VmRSS")
