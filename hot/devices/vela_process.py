@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _PROGRAM = Path(__file__).with_name("vela_worker.py")
+_TRIES = 2
 _LAST_LINES = 3  # of what Vela said before it died
 
 
@@ -32,16 +33,23 @@ class VelaProcess:
         self._worker: _Worker | None = None
 
     def ask(self, request: dict[str, str]) -> tuple[dict[str, Any], str]:
-        """The reply to a request, and what Vela printed meanwhile."""
+        """The reply to a request, and what Vela printed meanwhile.
+
+        What ends the worker is asked a second time, of another one: something else may have ended
+        the first.
+        """
         with self._lock:
-            if self._worker is None or not self._worker.is_mine():
-                self._worker = _Worker()
-            reply, said = self._worker.ask(request, self.timeout_s)
-            if reply is None:
+            for _ in range(_TRIES):
+                if self._worker is None or not self._worker.is_mine():
+                    self._worker = _Worker()
+                reply, said = self._worker.ask(request, self.timeout_s)
+                if reply is not None:
+                    return reply, said
                 reason = self._worker.end_of(self.timeout_s, said)
-                self._worker = None
-                return {"error": reason}, said
-            return reply, said
+                is_slow, self._worker = self._worker.is_slow, None
+                if is_slow:
+                    break
+            return {"error": reason}, said
 
     @property
     def pid(self) -> int | None:
@@ -57,7 +65,7 @@ class VelaProcess:
 
 
 class _Worker:
-    """A running worker process."""
+    """A running worker process; `is_slow` once it was ended for taking too long."""
 
     def __init__(self) -> None:
         self._owner = os.getpid()
@@ -71,7 +79,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
-        self._timed_out = False
+        self.is_slow = False
         self._finalizer = weakref.finalize(self, _end, self._owner, self._process, self._log)
 
     @property
@@ -111,14 +119,14 @@ class _Worker:
         return self._log.read().decode(errors="replace")
 
     def _kill(self) -> None:
-        self._timed_out = True
+        self.is_slow = True
         self._process.kill()
 
     def end_of(self, timeout_s: float, said: str) -> str:
         """How the worker ended, after it did."""
         code = self._process.wait()
         self.stop()
-        if self._timed_out:
+        if self.is_slow:
             return f"Vela did not end within {timeout_s:g} s"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lines = [line for line in said.splitlines() if line.strip()][-_LAST_LINES:]
