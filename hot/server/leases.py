@@ -108,7 +108,7 @@ class Leases:
         with self._database.read() as session:
             return session.scalar(_next(device_keys)) is not None
 
-    def claim(self, device_keys: tuple[str, ...], progress: str) -> Lease | None:
+    def claim(self, device_keys: tuple[str, ...]) -> Lease | None:
         """Begin the next job of these devices, or None where none waits."""
         while True:
             with self._database.read() as session:
@@ -123,7 +123,7 @@ class Leases:
                         status=RUNNING,
                         owner=self.id,
                         attempts=JobRow.attempts + 1,
-                        progress=progress,
+                        progress="running",
                         started=now(),
                     )
                 )

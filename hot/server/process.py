@@ -70,8 +70,12 @@ class WorkerProcess:
         message: Message,
         model: tuple[str, bytes] | None = None,
         is_wanted: Callable[[], bool] = lambda: True,
+        time_s: float | None = None,
     ) -> Message:
         """The answer to one message; a model (suffix, bytes) lies in a file while it is answered.
+
+        Args:
+            time_s: instead of that of the limits.
 
         Raises:
             WorkerLost: it crashed, hung or was killed.
@@ -81,10 +85,11 @@ class WorkerProcess:
         if not self.is_warm:
             self._start()
         assert self._folder is not None
+        limit_s = self._limits.time_s if time_s is None else time_s
         full = {
             **message,
             "cores": self._limits.cores,
-            "time_limit_s": self._limits.time_s,
+            "time_limit_s": limit_s,
             "memory_bytes": self._limits.memory_bytes,
         }
         path = None
@@ -93,7 +98,7 @@ class WorkerProcess:
             path.write_bytes(model[1])
             full["path"] = str(path)
         try:
-            return self._exchange(json.dumps(full).encode() + b"\n", is_wanted)
+            return self._exchange(json.dumps(full).encode() + b"\n", is_wanted, limit_s)
         finally:
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -129,7 +134,7 @@ class WorkerProcess:
             start_new_session=True,
         )
 
-    def _exchange(self, line: bytes, is_wanted: Callable[[], bool]) -> Message:
+    def _exchange(self, line: bytes, is_wanted: Callable[[], bool], limit_s: float) -> Message:
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
         try:
@@ -137,7 +142,7 @@ class WorkerProcess:
             process.stdin.flush()
         except OSError:
             raise self._lost() from None
-        end = time.monotonic() + self._limits.time_s
+        end = time.monotonic() + limit_s
         answer = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -147,7 +152,7 @@ class WorkerProcess:
                     raise WorkerStopped
                 if time.monotonic() > end:
                     self.close()
-                    raise WorkerLost(f"it took longer than {self._limits.time_s:g} s")
+                    raise WorkerLost(f"it took longer than {limit_s:g} s")
                 if not selector.select(_LOOK_S):
                     continue
                 part = os.read(process.stdout.fileno(), 1 << 16)

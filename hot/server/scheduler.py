@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hot.errors import DeviceError, StorageError
 from hot.records import MEASURES, DeviceInfo, from_document
@@ -20,7 +21,7 @@ from hot.server.process import WorkerLimits, WorkerLost, WorkerProcess, WorkerSt
 
 log = logging.getLogger(__name__)
 _POLL_S = 0.5  # jobs that came to another server on the same database
-_DESCRIBE_LIMIT_S = 180.0
+_START_LIMIT_S = 300.0  # of a device: some load gigabytes of libraries
 _LONGEST_PAUSE_S = 5.0
 
 
@@ -36,6 +37,7 @@ class Lane:
     names: dict[str, str]
     is_alone: bool
     worker: WorkerProcess
+    warm: set[tuple[int, str]] = field(default_factory=set)  # the worker's start, a device key
     wake: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -116,7 +118,7 @@ class Scheduler:
     def _describe(self) -> dict[str, DeviceInfo]:
         """What each device says of itself, asked in a worker."""
         found = {}
-        probe = WorkerProcess(WorkerLimits(_DESCRIBE_LIMIT_S, None, self._config.cores))
+        probe = WorkerProcess(WorkerLimits(_START_LIMIT_S, None, self._config.cores))
         try:
             for name in dict.fromkeys(self._config.devices):
                 answer = probe.ask({"task": "describe", "device": name})
@@ -169,8 +171,7 @@ class Scheduler:
         ):
             if not (is_in and is_held and self._is_working()):
                 return False
-            progress = "running" if lane.worker.is_warm else "starting the device"
-            lease = self._leases.claim(lane.keys, progress)
+            lease = self._leases.claim(lane.keys)
             if lease is None:
                 return False
             self._running[lease.job] = ""
@@ -199,7 +200,9 @@ class Scheduler:
                 "input_shape": json.loads(lease.input_shape),
                 "settings": json.loads(lease.settings),
             }
-            answer = lane.worker.ask(message, (suffix, data), lambda: self._is_wanted(lease))
+            answer = self._start_device(lane, lease)
+            if "failed" not in answer:
+                answer = lane.worker.ask(message, (suffix, data), lambda: self._is_wanted(lease))
         except WorkerStopped:
             return self._ended_early(lease)
         except WorkerLost as lost:
@@ -223,6 +226,18 @@ class Scheduler:
         else:
             reason = answer["failed"]
         return lambda: self._leases.fail(lease, reason)
+
+    def _start_device(self, lane: Lane, lease: Lease) -> dict[str, Any]:
+        """Have the worker make the device, where it has not; that is not in the job's time."""
+        start = (lane.worker.n_starts, lease.device_key)
+        if lane.worker.is_warm and start in lane.warm:
+            return {}
+        message = {"task": "describe", "device": lane.names[lease.device_key]}
+        answer = lane.worker.ask(
+            message, is_wanted=lambda: self._is_wanted(lease), time_s=_START_LIMIT_S
+        )
+        lane.warm.add((lane.worker.n_starts, lease.device_key))
+        return answer
 
     def _model(self, lease: Lease) -> tuple[bytes | None, str]:
         facts = self._artifacts.facts(lease.artifact)
