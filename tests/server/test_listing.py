@@ -49,9 +49,8 @@ def test_links_that_lead_out_of_the_folder_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("name", [b"broken-\xff", "snow ☃ <b>".encode()])
 def test_every_name_has_a_json_form(tmp_path, name):
-    folder = os.fsencode(tmp_path) + b"/" + name
     try:
-        os.mkdir(folder)
+        (tmp_path / os.fsdecode(name)).mkdir()
     except OSError:
         pytest.skip("this file system refuses the name")
     make(tmp_path / os.fsdecode(name) / "config.yaml")
