@@ -1,4 +1,4 @@
-"""Bundles: the folder that ships, with the model, its manifest, and a runner of ten lines."""
+"""Bundles: the folder that ships: the model, its manifest, a runner, what a compiler made."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hot.deploy.runners import RUNNERS
 from hot.devices import Settings
 from hot.errors import InputError, StorageError
 from hot.files import sha256, write_text
@@ -23,24 +24,7 @@ from hot.records import (
     save_record,
 )
 
-MODEL, MANIFEST, RUNNER = "model.onnx", "manifest.json", "run.py"
-
-_RUNNER = '''\
-"""Print the label of an image: python run.py IMAGE.npy (uint8 CHW, HWC or HW)."""
-import json, pathlib, sys
-import numpy as np, onnxruntime
-
-here = pathlib.Path(__file__).resolve().parent
-about = json.loads((here / "manifest.json").read_text(encoding="utf-8"))
-session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
-n, c, h, w = about["input_shape"]
-image = np.load(sys.argv[1])
-image = image.transpose(2, 0, 1) if image.shape == (h, w, c) else image.reshape(c, h, w)
-mean, std = (np.array(about[key], np.float32).reshape(c, 1, 1) for key in ("mean", "std"))
-x = (image.astype(np.float32) / np.float32(about["pixel_range"][1]) - mean) / std
-scores = session.run(None, {session.get_inputs()[0].name: x[None]})[0][0]
-print(about["labels"][int(scores.argmax())])
-'''
+MODEL, MANIFEST, RUNNER = "model", "manifest.json", "run.py"  # MODEL without its suffix
 
 
 @dataclass(frozen=True)
@@ -72,6 +56,8 @@ class Manifest:
         settings: of the measurement.
         parity: largest absolute difference of the scores to the torch model's.
         weights_sha256, data_sha256: of the checkpoint and the data it was made from.
+        model: name of the model file.
+        compiled: names of the files that the device's compiler made of it.
         checksums: SHA-256 of the bundle's other files.
     """
 
@@ -100,6 +86,8 @@ class Manifest:
     weights_sha256: str
     data_sha256: str
     provenance: Provenance
+    model: str = f"{MODEL}.onnx"
+    compiled: tuple[str, ...] = ()
     checksums: dict[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -113,18 +101,24 @@ class Bundle:
     @property
     def artifact(self) -> Artifact:
         """The model file."""
-        return Artifact(self.path / MODEL, self.manifest.precision, self.manifest.input_shape)
+        return Artifact(
+            self.path / self.manifest.model, self.manifest.precision, self.manifest.input_shape
+        )
 
 
-def write_runner(folder: Path) -> None:
-    """Write the bundle's runner script, which needs onnxruntime and numpy only."""
-    write_text(folder / RUNNER, _RUNNER)
+def write_runner(folder: Path, format_name: str) -> None:
+    """Write the bundle's runner script, which needs numpy and the format's runtime only."""
+    write_text(folder / RUNNER, RUNNERS[format_name])
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, with the checksums of the files beside it."""
-    sums = {name: sha256(folder / name) for name in (MODEL, RUNNER)}
+    sums = {name: sha256(folder / name) for name in _files(manifest)}
     save_record(folder / MANIFEST, replace(manifest, checksums=sums))
+
+
+def _files(manifest: Manifest) -> tuple[str, ...]:
+    return (manifest.model, RUNNER, *manifest.compiled)
 
 
 @contextlib.contextmanager
@@ -171,7 +165,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     if not folder.is_dir():
         raise InputError(f"no bundle at {folder}; make it with hot deploy")
     manifest = load_record(folder / MANIFEST, Manifest)
-    for name in (MODEL, RUNNER):
+    for name in _files(manifest):
         if name not in manifest.checksums:
             raise InputError(f"{folder / MANIFEST} has no checksum of {name}; deploy again")
         if not (folder / name).is_file():

@@ -19,12 +19,13 @@ from hot.deploy.bundle import (
     write_runner,
 )
 from hot.deploy.verify import check_parity, layer_noise, run_artifact, run_module
-from hot.devices import Device, Settings
+from hot.devices import Compiler, Device, Settings
 from hot.errors import DeployError, InputError, unknown_name
-from hot.export import QUANTIZERS, export_onnx, quantize
+from hot.export import Format, find_format
 from hot.files import sha256
 from hot.nn import build
 from hot.records import (
+    Artifact,
     Budget,
     Candidate,
     Deployment,
@@ -63,7 +64,7 @@ def deploy(
     that counts.
 
     Args:
-        precision: one of `hot.export.QUANTIZERS`.
+        precision: one of those of the format that the device prefers; see `hot.export.FORMATS`.
         settings: of the measurement; without them the usual ones, memory included.
         budget: the limits of the search, for the manifest; the candidate's own without.
 
@@ -74,8 +75,9 @@ def deploy(
         DeviceError: the device cannot be used.
         StorageError: the run cannot be written.
     """
-    if precision not in QUANTIZERS:
-        raise InputError(unknown_name("precision", precision, QUANTIZERS))
+    known = find_format(device.describe().formats[0]).precisions
+    if precision not in known:
+        raise InputError(unknown_name("precision", precision, known))
     if result.architecture != candidate.architecture:
         raise InputError(
             f"the training result is of {result.architecture!r}, the candidate "
@@ -129,6 +131,11 @@ class _Job:
         return self.run.file("bundles", self.name)
 
     @property
+    def format(self) -> Format:
+        """That of the model: the one that the device prefers."""
+        return find_format(self.device.describe().formats[0])
+
+    @property
     def weights(self) -> Path:
         """The file of the trained weights."""
         return self.run.file(self.result.checkpoint)
@@ -177,14 +184,15 @@ def _make(job: _Job, folder: Path) -> Manifest:
     layers: tuple[LayerNoise, ...] = ()
     weakest = None
     with tempfile.TemporaryDirectory(prefix="hot-") as scratch:
-        exported = export_onnx(network, space.stem_input, Path(scratch) / "fp32.onnx")
+        fp32 = Path(scratch) / f"fp32{job.format.suffix}"
+        exported = job.format.export(network, space.stem_input, fp32)
         few = images[:N_PARITY]
         check_parity(exported, wanted[:N_PARITY], run_artifact(exported, _one_by_one(few)))
-        artifact = quantize(
+        artifact = job.format.quantize(
             exported,
             job.precision,
             samples,
-            folder / MODEL,
+            folder / f"{MODEL}{job.format.suffix}",
             job.plan.method,
             is_range_reduced=_saturates(job.device.describe()),
         )
@@ -197,7 +205,8 @@ def _make(job: _Job, folder: Path) -> Manifest:
             "deploy it at a higher precision"
         )
     targets = torch.from_numpy(job.data.test.labels)
-    write_runner(folder)
+    write_runner(folder, artifact.format)
+    measured = job.device.measure(artifact, job.settings)
     manifest = Manifest(
         candidate=job.candidate.name,
         space=space.key,
@@ -211,7 +220,7 @@ def _make(job: _Job, folder: Path) -> Manifest:
         budget=job.budget,
         predicted=job.candidate.predicted,
         predicted_ms=_predicted_ms(job),
-        measured=job.device.measure(artifact, job.settings),
+        measured=measured,
         device=job.device.describe(),
         metric=job.task.metric,
         metric_value=job.task.score(torch.from_numpy(got), targets),
@@ -224,9 +233,18 @@ def _make(job: _Job, folder: Path) -> Manifest:
         weights_sha256=sha256(job.weights),
         data_sha256=job.data.digest,
         provenance=provenance(),
+        model=artifact.path.name,
+        compiled=() if measured.failure else _compile(job.device, artifact, folder),
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _compile(device: Device, artifact: Artifact, folder: Path) -> tuple[str, ...]:
+    """The names of the files that the device's compiler, where it has one, writes to the bundle."""
+    if not isinstance(device, Compiler):
+        return ()
+    return tuple(path.name for path in device.compile(artifact, folder))
 
 
 def _saturates(device: DeviceInfo) -> bool:
@@ -272,7 +290,7 @@ def _deployment(manifest: Manifest, bundle: Path) -> Deployment:
         architecture=manifest.architecture,
         precision=manifest.precision,
         bundle=f"bundles/{bundle.name}",
-        file_bytes=(bundle / MODEL).stat().st_size,
+        file_bytes=(bundle / manifest.model).stat().st_size,
         metric=manifest.metric,
         metric_value=manifest.metric_value,
         torch_metric_value=manifest.torch_metric_value,

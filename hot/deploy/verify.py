@@ -1,37 +1,48 @@
 """Does an artifact do what its torch model does, and if not, from which layer on."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 from torch import nn
 
+from hot.deploy.layers import LayerPairs
+from hot.deploy.layers_onnx import OnnxLayers, run_onnx
+from hot.deploy.layers_tflite import TfliteLayers, run_tflite
 from hot.errors import DeployError
-from hot.export import load_model
 from hot.export.onnx import INPUT
-from hot.export.quantize import RUNTIME_ERRORS
 from hot.records import Artifact, LayerNoise
 
 MOST_DB = 200.0  # stands for no noise at all: JSON has no infinity, float64 keeps some 300 dB
 PARITY = 1e-4  # of the largest score, or of 1 where all are smaller
-_NO_LAYERS = ("Constant", "Flatten")
 # The ratio of a value that is rounded once to b bits: 6.02 dB a bit of the weights.
 ROUNDING_DB = {"int8": 6.02 * 8, "int16": 6.02 * 8, "fp16": 6.02 * 11}
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """How the artifacts of one format are run and looked into."""
+
+    run: Callable[[Artifact, Iterable[np.ndarray]], np.ndarray]
+    layers: Callable[[Artifact, Artifact], LayerPairs]
+
+
+VERIFIERS: dict[str, Verifier] = {
+    "onnx": Verifier(run_onnx, OnnxLayers),
+    "tflite": Verifier(run_tflite, TfliteLayers),
+}
 
 
 def run_artifact(artifact: Artifact, images: Iterable[np.ndarray]) -> np.ndarray:
     """Outputs (N, ...) float32 of the artifact for normalised images, each (1, C, H, W) float32.
 
     Raises:
+        InputError: there is no such file, or it is damaged.
         DeployError: the runtime cannot run it.
     """
-    session = _session(load_model(artifact.path), artifact)
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: image})[0] for image in images])
+    return VERIFIERS[artifact.format].run(artifact, images)
 
 
 def run_module(module: nn.Module, images: np.ndarray, batch: int = 256) -> np.ndarray:
@@ -62,16 +73,6 @@ def check_parity(artifact: Artifact, wanted: np.ndarray, got: np.ndarray) -> flo
     return difference
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """A layer of the quantised graph: its tensor there, the fp32 one, the layers it reads."""
-
-    name: str
-    tensor: str
-    reference: str
-    inputs: tuple[str, ...]
-
-
 def layer_noise(
     reference: Artifact, quantised: Artifact, images: Sequence[np.ndarray]
 ) -> tuple[tuple[LayerNoise, ...], str | None]:
@@ -86,25 +87,21 @@ def layer_noise(
     Args:
         images: normalised, each (1, C, H, W) float32.
     """
-    fp32, other = load_model(reference.path), load_model(quantised.path)
-    start = fp32.graph.input[0].name
-    probes = _probes(fp32.graph, other.graph)
-    wanted = _tensors(fp32, reference, [p.reference for p in probes])
-    got = _tensors(other, quantised, [p.tensor for p in probes])
-    signal, noise = np.zeros(len(probes)), np.zeros(len(probes))
+    pairs = VERIFIERS[quantised.format].layers(reference, quantised)
+    signal, noise = np.zeros(len(pairs.inputs)), np.zeros(len(pairs.inputs))
     for image in images:
-        pairs = zip(wanted.run(None, {start: image}), got.run(None, {start: image}), strict=True)
-        for index, (x, q) in enumerate(pairs):
+        for index, (x, q) in enumerate(pairs.run(image)):
             x64, q64 = np.asarray(x, np.float64), np.asarray(q, np.float64)
             signal[index] += (x64**2).sum()
             noise[index] += ((x64 - q64) ** 2).sum()
     layers = tuple(
-        LayerNoise(p.name, snr_db(s, n)) for p, s, n in zip(probes, signal, noise, strict=True)
+        LayerNoise(name, snr_db(s, n))
+        for name, s, n in zip(pairs.inputs, signal, noise, strict=True)
     )
     ratio_db = {layer.layer: layer.snr_db for layer in layers}
     if quantised.precision in ROUNDING_DB:
         ratio_db[INPUT] = ROUNDING_DB[quantised.precision]
-    return layers, weakest_layer({p.name: p.inputs for p in probes}, ratio_db)
+    return layers, weakest_layer(pairs.inputs, ratio_db)
 
 
 def weakest_layer(inputs: dict[str, tuple[str, ...]], ratio_db: dict[str, float]) -> str | None:
@@ -134,73 +131,3 @@ def snr_db(signal: float, noise: float) -> float:
     if signal <= 0:
         return -MOST_DB
     return float(np.clip(10 * math.log10(signal / noise), -MOST_DB, MOST_DB))
-
-
-def _probes(fp32: onnx.GraphProto, other: onnx.GraphProto) -> list[_Probe]:
-    """The layers both graphs have, by node name."""
-    matches = {n.name: n for n in fp32.node if n.op_type not in _NO_LAYERS}
-    kept = {node.name for node in other.node}
-    fp32_readers, readers = _readers(fp32), _readers(other)
-    maker = {name: node for node in other.node for name in node.output}
-    probes = []
-    for node in other.node:
-        if node.name not in matches:
-            continue
-        reference = matches[node.name].output[0]
-        while len(after := fp32_readers.get(reference, [])) == 1 and after[0].name not in kept:
-            reference = after[0].output[0]  # an activation that the rounding took over
-        tensor = _rounded(node.output[0], readers)
-        sources = [_source(name, maker, matches) for name in node.input]
-        known = tuple(name for name in sources if name in matches or name == INPUT)
-        probes.append(_Probe(node.name, tensor, reference, known))
-    return probes
-
-
-def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that read each tensor."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
-
-
-def _source(
-    tensor: str, maker: dict[str, onnx.NodeProto], layers: dict[str, onnx.NodeProto]
-) -> str:
-    """The layer whose output `tensor` is, conversions aside; of an input or a weight, its name."""
-    while tensor in maker and maker[tensor].name not in layers and maker[tensor].input:
-        tensor = maker[tensor].input[0]
-    return maker[tensor].name if tensor in maker else tensor
-
-
-def _rounded(tensor: str, readers: dict[str, list[onnx.NodeProto]]) -> str:
-    """The tensor after its QuantizeLinear and DequantizeLinear, where it has them."""
-    for kind in ("QuantizeLinear", "DequantizeLinear"):
-        step = next((node for node in readers.get(tensor, ()) if node.op_type == kind), None)
-        if step is None:
-            return tensor
-        tensor = step.output[0]
-    return tensor
-
-
-def _tensors(
-    model: onnx.ModelProto, artifact: Artifact, names: Sequence[str]
-) -> onnxruntime.InferenceSession:
-    """A session whose outputs are the tensors `names`."""
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return _session(model, artifact)
-
-
-def _session(model: onnx.ModelProto, artifact: Artifact) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except RUNTIME_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DeployError(f"ONNX Runtime cannot run {artifact.path}: {reason}") from error

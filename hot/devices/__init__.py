@@ -1,6 +1,6 @@
 """Devices: an artifact in, a measurement out."""
 
-from hot.devices.contract import Device, Settings
+from hot.devices.contract import Compiler, Device, Settings
 from hot.devices.registry import (
     DEVICES,
     device_options,
@@ -12,6 +12,7 @@ from hot.devices.row import DeviceRow, needs
 
 __all__ = [
     "DEVICES",
+    "Compiler",
     "Device",
     "DeviceRow",
     "Settings",

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from hot.records import Artifact, DeviceInfo, Measurement
 
@@ -56,3 +57,15 @@ class Device(Protocol):
 
     def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
         """The same of many artifacts, interleaved; in the order of the artifacts."""
+
+
+@runtime_checkable
+class Compiler(Protocol):
+    """A device that makes files of an artifact which its hardware runs, or that tell of it."""
+
+    def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
+        """The files written to `folder`, under names that the artifact's folder does not have.
+
+        Raises:
+            DeployError: the artifact cannot be compiled for this device; says why.
+        """

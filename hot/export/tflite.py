@@ -51,23 +51,37 @@ def export_tflite(module: nn.Module, shape: Shape, path: str | os.PathLike[str])
         StorageError: the file cannot be written.
         DeployError: the module uses what TFLite cannot say, or the converter is not installed.
     """
+    wrapped = ChannelsLast(prepared(module, shape)).eval()
+    channels, height, width = shape
+    content = converted(wrapped, (torch.zeros(1, height, width, channels),))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(name_by_part(content, wrapped))
+    return Artifact(Path(path), "fp32", (1, *shape))
+
+
+def prepared(module: nn.Module, shape: Shape) -> nn.Module:
+    """A copy of the module as it is converted: norms folded, pools of a fixed size, float32."""
     folded = fold_norms(module).to(device="cpu", dtype=torch.float32)
-    folded = fix_pools(folded.to(memory_format=torch.contiguous_format), shape)
-    wrapped = ChannelsLast(folded).eval()
+    return fix_pools(folded.to(memory_format=torch.contiguous_format), shape)
+
+
+def converted(module: nn.Module, samples: tuple[Tensor, ...]) -> bytes:
+    """The converter's file of a module that takes maps with channels last.
+
+    Raises:
+        DeployError: the module uses what TFLite cannot say, or the converter is not installed.
+    """
     with silent():
         convert = _converter()
-        channels, height, width = shape
         try:
-            content = convert(wrapped, (torch.zeros(1, height, width, channels),)).model_content()
+            content: bytes = convert(module, samples).model_content()
         except Exception as error:  # torch.export, jax and MLIR each raise their own
             lines = str(error).strip().splitlines()
             reason = lines[0] if lines else type(error).__name__
             raise DeployError(
                 f"{type(module).__name__} cannot be written as TFLite: {reason}"
             ) from error
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(name_by_part(content, wrapped))
-    return Artifact(Path(path), "fp32", (1, *shape))
+    return content
 
 
 def _converter():  # type: ignore[no-untyped-def]

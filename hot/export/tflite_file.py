@@ -72,14 +72,20 @@ class TfliteModel:
     takes maps with channels last, and integers where it is quantised.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact, keeps_tensors: bool = False) -> None:
         """Open the artifact, which is trusted: it was made by `hot.export`.
+
+        Args:
+            keeps_tensors: keep what every operator writes, for `tensor`; takes kernels that are
+                many times slower.
 
         Raises:
             InputError: there is no such file, or it is no TFLite file.
             DeployError: the interpreter cannot run it, or is not installed.
         """
-        self._interpreter = _interpreter(read_tflite(artifact.path), artifact, threads)
+        self._content = read_tflite(artifact.path)
+        self._interpreter = _interpreter(self._content, artifact, keeps_tensors)
+        self._details = {row["name"]: row for row in self._interpreter.get_tensor_details()}
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
 
@@ -92,6 +98,21 @@ class TfliteModel:
     def run_all(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Outputs (N, ...) float32 for normalised images, each (1, C, H, W) float32."""
         return np.concatenate([self.run(image) for image in images])
+
+    def graph(self) -> dict[str, tuple[str, ...]]:
+        """Of every tensor that an operator writes, in graph order, the tensors it is made from."""
+        graph = unpack(self._content).subgraphs[0]
+        names = [tensor.name.decode() for tensor in graph.tensors]
+        return {
+            names[index]: tuple(names[source] for source in operator.inputs if source >= 0)
+            for operator in graph.operators
+            for index in operator.outputs
+        }
+
+    def tensor(self, name: str) -> np.ndarray:
+        """What the last run wrote to a tensor, as float32."""
+        detail = self._details[name]
+        return _real(self._interpreter.get_tensor(detail["index"]), detail)
 
     def _quantised(self, values: np.ndarray) -> np.ndarray:
         scale, zero = self._input["quantization"]
@@ -128,15 +149,24 @@ def read_tflite(path: Path) -> bytes:
     return content
 
 
-def _interpreter(content: bytes, artifact: Artifact, threads: int) -> Any:
+def _interpreter(content: bytes, artifact: Artifact, keeps_tensors: bool) -> Any:
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError as error:
         raise DeployError(
             f"TFLite files need ai-edge-litert ({error}): pip install 'hot[litert]'"
         ) from error
     try:
-        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter = Interpreter(
+            model_content=content,
+            num_threads=1,
+            experimental_preserve_all_tensors=keeps_tensors,
+            experimental_op_resolver_type=(
+                OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                if keeps_tensors
+                else OpResolverType.AUTO
+            ),
+        )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from hot.deploy import CalibrationPlan, deploy, load_bundle
-from hot.deploy.bundle import MODEL
 from hot.devices import make_device
 from hot.errors import DeployError, InputError, StorageError, TrainingError
 from hot.export import QUANTIZERS
 from hot.nn import build
 from hot.records import Budget, Deployment, Lut, LutEntry
 from hot.training import load_weights
+
+
+MODEL = "model.onnx"
 
 
 def torch_scores(run, result, data, n):
