@@ -213,6 +213,24 @@ def check_lut(
     show(views.describe_lut(checked), as_json, views.draw_lut)
 
 
+@hot.command("compare-luts")
+@click.argument("first")
+@click.argument("second")
+@seed_option
+@json_option
+def compare_luts(first: str, second: str, seed: int, as_json: bool) -> None:
+    """What every choice takes in the LUT SECOND over what it takes in FIRST.
+
+    Both are of one space: int8 beside fp32, or one device beside another. Each is a file, or the
+    name of one that ships with hot.
+
+    Example: hot compare-luts luts/cpu/fp32.json luts/cpu/int8.json
+    """
+    from hot import comparison
+
+    show(comparison.compare_files(first, second, seed), as_json, comparison.draw_comparison)
+
+
 @hot.command()
 @click.option("--space", help="A space by name, or a YAML file; without it, the LUT's.")
 @shape_options

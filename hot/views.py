@@ -29,7 +29,8 @@ _SHOWN_POINTS = 16
 out = Console(highlight=False, soft_wrap=True)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout, wide where that is no terminal."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -70,7 +71,7 @@ def draw_devices(document: Document) -> None:
         for d in document["devices"]
     ]
     columns = ("device", "its figures are", "usable here", "options", "what it is")
-    _table(columns, rows)
+    draw_table(columns, rows)
     for missing, names in _group_missing(document["devices"]).items():
         out.print(f"{', '.join(names)}: {missing}", markup=False)
 
@@ -157,7 +158,7 @@ def draw_spaces(document: Document) -> None:
         for space in document["spaces"]
     ]
     columns = ("space", "size", "slots", "pixels", "MACs", "original", "widths", "what it is")
-    _table(columns, rows)
+    draw_table(columns, rows)
 
 
 def draw_space(document: Document) -> None:
@@ -182,7 +183,7 @@ def draw_space(document: Document) -> None:
         )
         for slot in document["slots"]
     ]
-    _table(("slot", "input", "out /stride", "layers", "original", "choices"), rows)
+    draw_table(("slot", "input", "out /stride", "layers", "original", "choices"), rows)
 
 
 # Look-up tables ----------------------------------------------------------------------------------
@@ -212,8 +213,17 @@ def draw_lut(document: Document) -> None:
     )
     out.print("  " + ", ".join(f"{k} {v}" for k, v in device["fingerprint"].items()))
     out.print(f"  check: {_check_line(check)}")
+    draw_marks(device)
     if "file" in document:
         out.print(f"  written to {document['file']}")
+
+
+def draw_marks(device: Document) -> None:
+    """What a reader of a device's figures must know: how energy is told, and its notes."""
+    if device["energy"] is not None:
+        out.print(f"energy on {device['name']}: {device['energy']}")
+    for note in device["notes"]:
+        out.print(f"note: {device['name']}: {note}", markup=False)
 
 
 def _check_line(check: Document | None) -> str:
@@ -258,7 +268,7 @@ def draw_candidates(document: Document) -> None:
         )
         notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
     columns = ("candidate", "latency", "energy", "MACs", "params", "weights", "activations")
-    _table((*columns, "quality", "proven", "architecture"), rows)
+    draw_table((*columns, "quality", "proven", "architecture"), rows)
     for note in notes:
         out.print(f"note: {note}")
     if document["front"] is not None:
@@ -268,6 +278,7 @@ def draw_candidates(document: Document) -> None:
         f"predictions: LUT on {lut['device']['name']} ({lut['device']['kind']}), "
         f"{_check_line(lut['check'])}"
     )
+    draw_marks(lut["device"])
 
 
 def _score(quality: float | None) -> str:
@@ -291,7 +302,7 @@ def _draw_front(front: Document) -> None:
         for point in (points[i] for i in picked)
     ]
     label = RESOURCE_LABELS[resource]
-    _table((label, f"quality ({front['scorer']})", "MACs", "params", "architecture"), rows)
+    draw_table((label, f"quality ({front['scorer']})", "MACs", "params", "architecture"), rows)
     out.print(
         f"front: {len(points)} points by {label}, "
         f"{'proven' if front['is_proven'] else 'not proven'}, {front['seconds']:.2f} s"
@@ -343,6 +354,9 @@ def _deployment(deployment: Deployment) -> Document:
         "predicted_ms": deployment.predicted_ms,
         "measured_ms": deployment.measured.latency_ms,
         "failure": deployment.measured.failure,
+        "energy_mj": deployment.measured.energy_mj,
+        "energy": deployment.device.energy,
+        "notes": list(deployment.device.notes),
         "peak_memory_bytes": deployment.measured.peak_memory_bytes,
         "weakest_layer": deployment.weakest_layer,
     }
@@ -361,13 +375,14 @@ def draw_summary(document: Document) -> None:
             "-" if trained is None else _best_trial(trained),
         )
         deployed = [_deployment_cells(d) for d in candidate["deployments"]]
-        for index, cells in enumerate(deployed or [("-",) * 6]):
+        for index, cells in enumerate(deployed or [("-",) * 7]):
             rows.append((*(first if index == 0 else ("",) * 5), *cells))
         notes += [f"{candidate['name']} {note}" for note in candidate["notes"]]
-    columns = ("candidate", "MACs", "params", "trained", "best trial", "deployed")
-    _table((*columns, "accuracy", "predicted", "measured", "file", "peak memory"), rows)
-    for note in notes:
-        out.print(f"note: {note}")
+        notes += [f"{d['device']}: {note}" for d in candidate["deployments"] for note in d["notes"]]
+    columns = ("candidate", "MACs", "params", "trained", "best trial", "deployed", "accuracy")
+    draw_table((*columns, "predicted", "measured", "energy", "file", "peak memory"), rows)
+    for note in dict.fromkeys(notes):
+        out.print(f"note: {note}", markup=False)
     if document["lut"] is not None:
         out.print(f"predictions: {_check_line(document['lut']['check'])}")
     out.print(f"run: {document['run']}")
@@ -380,13 +395,14 @@ def _best_trial(trained: Document) -> str:
 
 
 def _deployment_cells(deployment: Document) -> tuple[str, ...]:
-    memory = deployment["peak_memory_bytes"]
+    memory, energy = deployment["peak_memory_bytes"], deployment["energy_mj"]
     predicted, measured = deployment["predicted_ms"], deployment["measured_ms"]
     return (
         f"{deployment['precision']} on {deployment['device']}",
         f"{deployment['metric_value']:.2%}",
         "-" if predicted is None else format_ms(predicted),
         deployment["failure"] or format_ms(measured),
+        "-" if energy is None else f"{energy:.3g} mJ {deployment['energy'] or ''}".strip(),
         format_bytes(deployment["file_bytes"]),
         "-" if memory is None else format_bytes(memory),
     )

@@ -17,8 +17,11 @@ FLOORS = [
     {"nn", "export", "tasks", "devices"},
     {"lut", "training"},
     {"quality", "autosearch", "dnas", "regtune", "deploy", "server", "report"},
-    {"config", "precheck", "pipeline", "views", "options", "cli", "cli_serve", "__init__"},
-]
+    {
+        "config", "precheck", "pipeline", "views", "comparison", "options", "cli", "cli_serve",
+        "__init__",
+    },
+]  # fmt: skip
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms of one floor that may see each other, one way: an artifact is made of a module.
 NEIGHBOURS = {("export", "nn")}
@@ -32,6 +35,9 @@ HEAVY = {
     "starlette": {"server"},
     "uvicorn": {"cli_serve"},
     "prometheus_client": {"server"},
+    "openvino": {"devices"},
+    "tvm": {"devices"},
+    "pynvml": {"devices"},
     "onnxruntime": {"devices", "export", "deploy"},
     "pulp": {"autosearch"},
     "highspy": {"autosearch"},

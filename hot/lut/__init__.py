@@ -8,6 +8,7 @@ from hot.lut.check import (
     count_unseen,
     measure_networks,
 )
+from hot.lut.compare import Comparison, SlotComparison, compare_luts
 from hot.lut.correct import correct_latency, correct_lut
 from hot.lut.drift import DRIFT_LIMIT, sentinel_drift
 from hot.lut.file import (
@@ -26,11 +27,14 @@ __all__ = [
     "DRIFT_LIMIT",
     "LEAST_NETWORKS",
     "METHODS",
+    "Comparison",
     "LutKey",
     "LutStore",
+    "SlotComparison",
     "build_lut",
     "check_lut",
     "check_luts",
+    "compare_luts",
     "correct_latency",
     "correct_lut",
     "count_unseen",

@@ -169,6 +169,7 @@ def _warnings(found: Findings) -> list[str]:
             said.append(f"{name}: the latency stayed unsteady (spread {spread}); measure again.")
         if d.device.kind != MEASURES:
             said.append(f"{name}: the latency on {d.device.name} is {d.device.kind}, not measured.")
+    said += [f"{device.key}: {note}" for device in _devices(found) for note in device.notes]
     if found.candidates and not any(c.name == BASELINE for c in found.candidates):
         said.append("The run has no baseline, so no gain can be stated.")
     return list(dict.fromkeys(said))

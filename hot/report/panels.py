@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hot.records import RESOURCE_LABELS, Front
+from hot.records import RESOURCE_LABELS, DeviceInfo, Front
 from hot.report.figures import (
     front_figure,
     hpo_figure,
@@ -150,7 +150,7 @@ def _device_source(found: Findings) -> str:
     for d in found.deployments:
         made = found.made[d.candidate, d.precision]
         date = made.date[:10] if made else "date unknown"
-        said = f"{d.device.kind} on {d.device.key}, {date}"
+        said = f"{d.device.kind} on {d.device.key}{_marks(d.device)}, {date}"
         groups.setdefault(said, set()).add(len(d.measured.samples_ms))
     return "; ".join(
         f"{said}, medians of {min(sizes)} to {max(sizes)} samples" if max(sizes) else said
@@ -166,8 +166,14 @@ def lut_source(found: Findings) -> str:
     check = f"; checked: {lut.check}" if lut.check else "; not checked on held-out networks"
     return (
         f"{lut.device.kind} on {lut.device.key}, {lut.precision}, {lut.method}, "
-        f"{lut.created or 'date unknown'}{check}"
+        f"{lut.created or 'date unknown'}{check}{_marks(lut.device)}"
     )
+
+
+def _marks(device: DeviceInfo) -> str:
+    """How the device tells energy, and what must stand beside its figures."""
+    energy = () if device.energy is None else (f"energy {device.energy}",)
+    return "".join(f"; {mark}" for mark in (*energy, *device.notes))
 
 
 def _training_source(found: Findings) -> str:

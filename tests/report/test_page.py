@@ -10,7 +10,7 @@ import pytest
 
 from hot.errors import StorageError
 from hot.records import Deployment, Front, RunFolder
-from hot.report import write_report
+from hot.report import gather, write_report
 
 FIGURES = ("pareto", "front", "slots", "prediction", "lut", "training", "hpo", "noise")
 
@@ -92,6 +92,23 @@ def test_predictions_stand_beside_the_check_of_their_table(page, finished):
 def test_estimates_are_called_estimates_in_plain_view(page):
     _, text = read(page)
     assert "the latency on stm32h743 is estimated, not measured" in text
+
+
+def test_energy_says_whether_it_is_modelled_or_measured(page, finished):
+    text = read(page)[1]
+    energy = gather(finished).deployments[0].measured.energy_mj
+    assert f"{energy:.3g} mJ modelled" in text
+    assert "; energy modelled" in text
+
+
+def test_a_mark_of_the_device_stands_with_its_figures(copy):
+    mark = "untuned: many times slower than it could be"
+    for path in copy.file("deployments").glob("*.json"):
+        document = json.loads(path.read_text())
+        document["device"]["notes"] = [mark]
+        path.write_text(json.dumps(document))
+    text = read(write_report(copy))[1]
+    assert text.count(mark) >= 2  # before the figures, and under them
 
 
 def test_provenance_names_machine_versions_and_fingerprint(page, finished):
