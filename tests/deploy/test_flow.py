@@ -16,7 +16,6 @@ from hot.nn import build
 from hot.records import Budget, Deployment, Lut, LutEntry
 from hot.training import load_weights
 
-
 MODEL = "model.onnx"
 
 
