@@ -16,6 +16,8 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "on") {
       for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    } else if (name.startsWith("aria-") && value !== null && value !== undefined) {
+      node.setAttribute(name, String(value)); // "false" says something there
     } else if (value === true) {
       node.setAttribute(name, "");
     } else if (value !== null && value !== undefined && value !== false) {

@@ -76,7 +76,7 @@ function tip(node, lut, row, column) {
   const cell = row.cells[column];
   const against = toOriginal(cell, row);
   showTip(
-    node.getBoundingClientRect(),
+    () => node.getBoundingClientRect(),
     el("b", {}, `${lut.columns[column]} at ${row.name}`),
     column === row.original ? "the original network's choice" : "",
     cell.latency_ms === null ? "Not in the table yet: its build has not ended." : list([

@@ -132,9 +132,12 @@ function listen(picture, placed, { tell, pick, layer, height }) {
     if (index < 0) return hideTip();
     const dot = placed[index];
     layer.append(svg("path", { d: SHAPES[dot.shape], class: `dot ${dot.style} here`, transform: `translate(${dot.left} ${dot.top}) scale(1.4)` }));
-    const box = picture.getBoundingClientRect();
-    const [left, top] = [box.left + dot.left * (box.width / picture.viewBox.baseVal.width), box.top + dot.top * (box.height / height)];
-    showTip(new DOMRect(left - 8, top - 8, 16, 16), ...tell(dot));
+    const where = () => {
+      const box = picture.getBoundingClientRect();
+      const [left, top] = [box.left + dot.left * (box.width / picture.viewBox.baseVal.width), box.top + dot.top * (box.height / height)];
+      return new DOMRect(left - 8, top - 8, 16, 16);
+    };
+    showTip(where, ...tell(dot));
   };
   const nearest = (event) => {
     const box = picture.getBoundingClientRect();

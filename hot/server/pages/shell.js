@@ -59,28 +59,37 @@ export function calm() {
   byId("trouble").hidden = true;
 }
 
-/** Show `content` beside a place of the window, where it covers neither the place nor the edge. */
-export function showTip(rectangle, ...content) {
+let place = null;
+
+/** Show `content` beside a rectangle of the window, which `where()` tells, also after a scroll. */
+export function showTip(where, ...content) {
+  place = where;
+  byId("tip").replaceChildren(...content);
+  byId("tip").hidden = false;
+  placeTip();
+}
+
+/** Where it covers neither the rectangle nor leaves the window. */
+function placeTip() {
   const tip = byId("tip");
-  tip.replaceChildren(...content);
-  tip.hidden = false;
+  const { left, right, top, bottom } = place();
   const { width, height } = tip.getBoundingClientRect();
-  const left = Math.min(rectangle.right + 12, innerWidth - width - 12);
-  const beside = left >= rectangle.right;
-  const above = rectangle.top - height - 10;
-  const top = beside ? rectangle.top - 8 : above > 8 ? above : rectangle.bottom + 10;
-  tip.style.left = `${Math.max(12, left)}px`;
-  tip.style.top = `${Math.max(8, Math.min(top, innerHeight - height - 8))}px`;
+  const isBeside = right + 12 + width < innerWidth - 12;
+  const across = isBeside ? right + 12 : Math.min(left, innerWidth - width - 12);
+  const down = isBeside ? top - 8 : top - height - 10 > 8 ? top - height - 10 : bottom + 10;
+  tip.style.left = `${Math.max(12, across)}px`;
+  tip.style.top = `${Math.max(8, Math.min(down, innerHeight - height - 8))}px`;
 }
 
 export function hideTip() {
+  place = null;
   byId("tip").hidden = true;
 }
 
 addEventListener("keydown", (event) => {
   if (event.key === "Escape") hideTip();
 });
-addEventListener("scroll", hideTip, { passive: true, capture: true });
+addEventListener("scroll", () => place && placeTip(), { passive: true, capture: true });
 
 /** What the address keeps behind `#`, so that a reload or a link shows the same. */
 export const kept = () => new URLSearchParams(location.hash.slice(1));
