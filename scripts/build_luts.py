@@ -22,11 +22,11 @@ from typing import Any
 
 from hot.devices import Device, Settings, make_device
 from hot.lut import LutStore, build_lut, load_lut, lut_file_name, save_lut
-from hot.lut.artifacts import make_artifact
+from hot.lut.artifacts import make_artifacts
 from hot.lut.attribute import PartTime
 from hot.lut.check import compare
 from hot.lut.methods import SETTINGS
-from hot.lut.plan import held_out, isolated_jobs, network_job, sentinel_networks, unique_work
+from hot.lut.plan import Job, held_out, isolated_jobs, network_job, sentinel_networks, unique_work
 from hot.lut.store import JobResult, LutKey
 from hot.records import Artifact, Lut, Measurement
 from hot.space import Architecture, Space, load_space
@@ -36,7 +36,7 @@ CHIPS = ("stm32h743", "gap8")
 FOLDER = Path(__file__).resolve().parent.parent / "luts"
 PRECISION, METHOD = "int8", "isolated"
 SEED, N_NETWORKS = 0, 30
-GROUP = 8  # jobs between two commits to the store
+GROUP = 16  # jobs between two commits to the store
 log = logging.getLogger("build_luts")
 
 
@@ -80,11 +80,10 @@ class Bench:
         """Of the artifacts."""
         return next(iter(self.devices.values())).describe().formats[0]
 
-    def artifact(self, job: Any, folder: Path, seed: int) -> Artifact:
-        """The artifact of a job."""
-        folder.mkdir()
+    def artifacts(self, jobs: Sequence[Job], folder: str, seed: int) -> list[Artifact]:
+        """The artifacts of some jobs."""
         works = unique_work(self.space)
-        return make_artifact(self.space, job, works, PRECISION, folder, seed, self.format)
+        return make_artifacts(self.space, jobs, works, PRECISION, Path(folder), seed, self.format)
 
 
 def build(name: str, wanted: Sequence[str], store: LutStore) -> list[Lut]:
@@ -126,9 +125,7 @@ def _measure_blocks(bench: Bench, name: str) -> None:
     for first in range(0, len(missing), GROUP):
         group = missing[first : first + GROUP]
         with tempfile.TemporaryDirectory(prefix="hot-luts-") as folder:
-            artifacts = [
-                bench.artifact(job, Path(folder) / str(i), SEED) for i, job in enumerate(group)
-            ]
+            artifacts = bench.artifacts(group, folder, SEED)
             for d, device in bench.devices.items():
                 measured = device.measure_all(artifacts, replace(SETTINGS, per_node=False))
                 new = [
@@ -186,7 +183,7 @@ def _estimate(
     for network in networks:
         with tempfile.TemporaryDirectory(prefix="hot-luts-") as folder:
             job = network_job(bench.space, network)
-            artifact = bench.artifact(job, Path(folder) / "network", seed)
+            (artifact,) = bench.artifacts([job], folder, seed)
             for d in devices:
                 found[d].append(bench.devices[d].measure(artifact, Settings()).latency_ms)
     return found

@@ -2,10 +2,11 @@
 
 from hot.errors import InputError, unknown_name
 from hot.export.format import Format
-from hot.export.onnx import export_onnx, part_of
+from hot.export.onnx import export_onnx, export_onnx_all, part_of
 from hot.export.quantize import CALIBRATIONS, QUANTIZERS, load_model, quantize
 from hot.export.tflite import export_tflite
 from hot.export.tflite_file import TfliteModel
+from hot.export.tflite_many import export_tflite_all
 from hot.export.tflite_quantize import RECIPES, quantize_tflite
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "Format",
     "TfliteModel",
     "export_onnx",
+    "export_onnx_all",
     "export_tflite",
+    "export_tflite_all",
     "find_format",
     "load_model",
     "part_of",
@@ -25,8 +28,8 @@ __all__ = [
 ]
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", tuple(QUANTIZERS), export_onnx, quantize),
-    "tflite": Format(".tflite", tuple(RECIPES), export_tflite, quantize_tflite),
+    "onnx": Format(".onnx", tuple(QUANTIZERS), export_onnx, export_onnx_all, quantize),
+    "tflite": Format(".tflite", tuple(RECIPES), export_tflite, export_tflite_all, quantize_tflite),
 }
 
 

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -66,6 +67,16 @@ def export_onnx(module: nn.Module, shape: Shape, path: str | os.PathLike[str]) -
             ) from error
         _tidy(temporary, any(isinstance(part, Part) for part in module.modules()))
     return Artifact(Path(path), "fp32", (1, *shape))
+
+
+def export_onnx_all(
+    modules: Sequence[nn.Module], shapes: Sequence[Shape], paths: Sequence[Path]
+) -> list[Artifact]:
+    """As `export_onnx` writes each of the modules."""
+    return [
+        export_onnx(module, shape, path)
+        for module, shape, path in zip(modules, shapes, paths, strict=True)
+    ]
 
 
 _PLACE = re.compile(r"/part-(\w+)-(\d+)/")

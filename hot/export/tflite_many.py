@@ -1,4 +1,4 @@
-"""Many small modules as TFLite files by one conversion, which costs a second of its own each time."""
+"""Many small modules as TFLite files by one conversion: each costs a second of its own."""
 
 import copy
 import os

@@ -1,11 +1,12 @@
 """Artifacts of jobs: networks and single pieces of work, at any precision."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from hot.export import find_format
+from hot.export import Format, find_format
 from hot.lut.plan import Job, Work
 from hot.nn import build, build_block, build_head, seeded
 from hot.records import STEM, Artifact
@@ -36,6 +37,51 @@ def make_artifact(
     with seeded(seed):
         module, shape = _module(space, job, works)
         artifact = form.export(module, shape, folder / f"fp32{form.suffix}")
+    return _at_precision(artifact, precision, folder, seed, form)
+
+
+def make_artifacts(
+    space: Space,
+    jobs: Sequence[Job],
+    works: dict[str, Work],
+    precision: str,
+    folder: Path,
+    seed: int,
+    format_name: str = "onnx",
+) -> list[Artifact]:
+    """What `make_artifact` makes of each job, each in a folder of its own in `folder`.
+
+    Pieces of work alone are exported together, which for TFLite takes a third of the time.
+
+    Raises:
+        StorageError: `folder` cannot be written.
+        DeployError: a network cannot be exported or quantised.
+    """
+    form = find_format(format_name)
+    places = [folder / str(index) for index in range(len(jobs))]
+    for place in places:
+        place.mkdir()
+    if any(job.architecture is not None for job in jobs):
+        return [
+            make_artifact(space, job, works, precision, place, seed, format_name)
+            for job, place in zip(jobs, places, strict=True)
+        ]
+    modules, shapes = [], []
+    for job in jobs:
+        with seeded(seed):
+            module, shape = _module(space, job, works)
+        modules.append(module)
+        shapes.append(shape)
+    exported = form.export_all(modules, shapes, [place / f"fp32{form.suffix}" for place in places])
+    return [
+        _at_precision(artifact, precision, place, seed, form)
+        for artifact, place in zip(exported, places, strict=True)
+    ]
+
+
+def _at_precision(
+    artifact: Artifact, precision: str, folder: Path, seed: int, form: Format
+) -> Artifact:
     if precision == "fp32":
         return artifact
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hot.devices import Device, Settings
 from hot.errors import DeviceError
-from hot.lut.artifacts import make_artifact
+from hot.lut.artifacts import make_artifacts
 from hot.lut.attribute import PartTime, attribute
 from hot.lut.drift import (
     drifted_segments,
@@ -211,21 +211,15 @@ def _measure_group(
 ) -> list[JobResult]:
     settings = replace(build.settings, per_node=build.method.per_node, memory=False)
     with tempfile.TemporaryDirectory(prefix="group-", dir=folder) as name:
-        artifacts = []
-        for index, job in enumerate(group):
-            place = Path(name) / str(index)
-            place.mkdir()
-            artifacts.append(
-                make_artifact(
-                    build.space,
-                    job,
-                    build.works,
-                    build.precision,
-                    place,
-                    build.seed,
-                    build.format_name,
-                )
-            )
+        artifacts = make_artifacts(
+            build.space,
+            group,
+            build.works,
+            build.precision,
+            Path(name),
+            build.seed,
+            build.format_name,
+        )
         measured = build.device.measure_all(artifacts, settings)
     advance(len(group))
     to_result = _network_result if build.method.per_node else _work_result
