@@ -1,7 +1,6 @@
 """Uploaded models in the database, by the SHA-256 of their bytes."""
 
 import json
-from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
@@ -9,20 +8,8 @@ from sqlalchemy.orm import Session
 
 from hot.records import now
 from hot.server.database import Database
+from hot.server.facts import ModelFacts
 from hot.server.schema import FINAL, ArtifactRow, JobRow
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the check of an upload found.
-
-    Attributes:
-        format: `onnx` or `tflite`.
-        input_shape: of its one input, in the model's own order of axes.
-    """
-
-    format: str
-    input_shape: tuple[int, ...]
 
 
 class Artifacts:

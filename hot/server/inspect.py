@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from hot.server.artifacts import ModelFacts
+from hot.server.facts import ModelFacts
 from hot.server.tflite import inspect_tflite, is_tflite
 
 _MAX_INPUT_ELEMENTS = 2**28

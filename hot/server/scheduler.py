@@ -77,11 +77,16 @@ class Scheduler:
         Raises:
             DeviceError: a device cannot be used here, or two have one name.
         """
-        found = self._describe()
-        self.infos = {info.name: info for info in found.values()}
-        if len(self.infos) < len(found):
-            raise DeviceError("two of the devices have the same name; serve them by two servers")
-        self._lanes = self._make_lanes(found)
+        probe = self._worker()
+        try:
+            found = self._describe(probe)
+            self.infos = {info.name: info for info in found.values()}
+            if len(self.infos) < len(found):
+                raise DeviceError("two devices have the same name; serve them by two servers")
+        except BaseException:
+            probe.close()
+            raise
+        self._lanes = self._make_lanes(found, probe)
         for row in self._lanes:
             self._spawn(self._run, row)
         self._spawn(self._beat)
@@ -115,29 +120,31 @@ class Scheduler:
             WorkerLimits(config.job_time_limit_s, config.worker_memory_bytes, config.cores)
         )
 
-    def _describe(self) -> dict[str, DeviceInfo]:
+    def _describe(self, probe: WorkerProcess) -> dict[str, DeviceInfo]:
         """What each device says of itself, asked in a worker."""
         found = {}
-        probe = WorkerProcess(WorkerLimits(_START_LIMIT_S, None, self._config.cores))
-        try:
-            for name in dict.fromkeys(self._config.devices):
-                answer = probe.ask({"task": "describe", "device": name})
-                if "info" not in answer:
-                    raise DeviceError(answer.get("failed") or answer["out_of_memory"])
-                found[name] = from_document(answer["info"], DeviceInfo, f"the device {name}")
-        except WorkerLost as lost:
-            raise DeviceError(f"the device {name} cannot be made: {lost}") from lost
-        finally:
-            probe.close()
+        for name in dict.fromkeys(self._config.devices):
+            try:
+                answer = probe.ask({"task": "describe", "device": name}, time_s=_START_LIMIT_S)
+            except WorkerLost as lost:
+                raise DeviceError(f"the device {name} cannot be made: {lost}") from lost
+            if "info" not in answer:
+                raise DeviceError(answer.get("failed") or answer["out_of_memory"])
+            found[name] = from_document(answer["info"], DeviceInfo, f"the device {name}")
         return found
 
-    def _make_lanes(self, found: dict[str, DeviceInfo]) -> list[Lane]:
+    def _make_lanes(self, found: dict[str, DeviceInfo], probe: WorkerProcess) -> list[Lane]:
+        """A lane for every measured device, and some for all that estimate."""
         measured = {info.key: name for name, info in found.items() if info.kind == MEASURES}
         estimated = {info.key: name for name, info in found.items() if info.kind != MEASURES}
         lanes = [Lane({key: name}, True, self._worker()) for key, name in measured.items()]
         n_workers = self._config.n_workers or max(1, (os.cpu_count() or 1) - 1)
         for _ in range(n_workers if estimated else 0):
             lanes.append(Lane(estimated, False, self._worker()))
+        if estimated or len(measured) == 1:  # a worker with other devices is none to measure with
+            lanes[-1].worker = probe
+        else:
+            probe.close()
         return lanes
 
     # Lanes ---------------------------------------------------------------------------------------

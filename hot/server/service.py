@@ -9,10 +9,11 @@ from importlib.metadata import version
 
 from hot.errors import StorageError
 from hot.records import DeviceInfo, now
-from hot.server.artifacts import Artifacts, ModelFacts
+from hot.server.artifacts import Artifacts
 from hot.server.auth import Caller, Tokens
 from hot.server.config import ServerConfig
 from hot.server.database import Database
+from hot.server.facts import ModelFacts
 from hot.server.jobs import Jobs
 from hot.server.leases import Leases
 from hot.server.limits import RateLimit
