@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hot.devices.analytic import Analytic, description_files
 from hot.devices.contract import Device
+from hot.devices.cuda import missing_cuda
 from hot.devices.ethos_u import ethos_u_rows
 from hot.devices.onnxruntime import OnnxRuntimeCpu
 from hot.devices.row import DeviceRow, needs
@@ -26,6 +27,12 @@ def _litert(threads: int = 1) -> Device:
     from hot.devices.litert import LiteRtCpu
 
     return LiteRtCpu(threads)
+
+
+def _cuda(gpu: int = 0, tf32: bool = False) -> Device:
+    from hot.devices.cuda import Cuda
+
+    return Cuda(gpu, tf32)
 
 
 def _openvino(threads: int = 1) -> Device:
@@ -49,6 +56,12 @@ DEVICES: dict[str, DeviceRow] = {
         MEASURES,
         "this machine's processor, through OpenVINO",
         needs("openvino", "openvino"),
+    ),
+    "cuda": DeviceRow(
+        _cuda,
+        MEASURES,
+        "an NVIDIA GPU, through ONNX Runtime's CUDA provider",
+        missing_cuda,
     ),
     "analytic": DeviceRow(Analytic, ESTIMATES, "a roofline of counts, from a YAML description"),
     **ethos_u_rows(),

@@ -169,7 +169,7 @@ def _warnings(found: Findings) -> list[str]:
             said.append(f"{name}: the latency stayed unsteady (spread {spread}); measure again.")
         if d.device.kind != MEASURES:
             said.append(f"{name}: the latency on {d.device.name} is {d.device.kind}, not measured.")
-    said += [f"{device.key}: {note}" for device in _devices(found) for note in device.notes]
+    said += [f"{device.key}: {note}" for device in _all_devices(found) for note in device.notes]
     if found.candidates and not any(c.name == BASELINE for c in found.candidates):
         said.append("The run has no baseline, so no gain can be stated.")
     return list(dict.fromkeys(said))
@@ -220,5 +220,8 @@ def _proof(candidate: Candidate) -> str:
 
 
 def _devices(found: Findings) -> list[DeviceInfo]:
-    devices = [d.device for d in found.deployments] + ([found.lut.device] if found.lut else [])
-    return list({device.key: device for device in devices}.values())
+    return list({device.key: device for device in _all_devices(found)}.values())
+
+
+def _all_devices(found: Findings) -> list[DeviceInfo]:
+    return [d.device for d in found.deployments] + ([found.lut.device] if found.lut else [])

@@ -1,0 +1,165 @@
+"""An NVIDIA GPU, measured through ONNX Runtime's CUDA provider and CUDA graphs."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from hot.devices.contract import Settings
+from hot.devices.energy import MEASURED_ENERGY, find_nvml
+from hot.devices.fingerprint import host_fingerprint
+from hot.devices.quiet import choose_cores
+from hot.devices.sampling import Run, host_timed, sample_artifacts
+from hot.errors import DeviceError
+from hot.records import MEASURES, Artifact, DeviceInfo, Measurement
+
+PROVIDER = "CUDAExecutionProvider"
+_TEXT_BYTES = 256
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as the driver gives it.
+
+    Attributes:
+        bus: its PCI address, by which NVML knows it.
+        cuda: the newest CUDA that the driver supports, `12080` for 12.8.
+    """
+
+    name: str
+    bus: str
+    cuda: int
+
+
+class Cuda:
+    """One GPU. Whole inferences are timed: inputs are on it, and the kernels are one CUDA graph.
+
+    A graph is launched at once, so that a small network does not wait for its kernels to be
+    launched one after the other; the clock is the host's and stops when the GPU is done. There are
+    no per-node times: blocks are measured alone, each with the constant cost of an inference, so
+    that their sum is too large and a LUT wants `--correct`.
+    """
+
+    def __init__(self, gpu: int = 0, tf32: bool = False) -> None:
+        """Use the GPU of that number, as the driver counts from zero.
+
+        Args:
+            tf32: round the inputs of fp32 products to ten bits of mantissa, as tensor cores do.
+
+        Raises:
+            DeviceError: the GPU is not there.
+        """
+        gpus = find_gpus()
+        if not 0 <= gpu < len(gpus):
+            raise DeviceError(f"there is no GPU {gpu}: the driver gives {len(gpus)}, from 0 on")
+        self._gpu, self._tf32, self._info = gpu, tf32, gpus[gpu]
+        self._cores = choose_cores("cuda", 1)
+        self._meter = find_nvml(self._info.bus)
+
+    def describe(self) -> DeviceInfo:
+        """The device as it stands; its host launches the work, so it is in the fingerprint too."""
+        fingerprint = {
+            **host_fingerprint(),
+            "gpu_name": self._info.name,
+            "driver_cuda": str(self._info.cuda),
+            "runtime": "onnxruntime cuda graph",
+            "runtime_version": ort.__version__,
+            "gpu": str(self._gpu),
+            "tf32": "on" if self._tf32 else "off",
+        }
+        energy = None if self._meter is None else MEASURED_ENERGY
+        return DeviceInfo(
+            "cuda", MEASURES, ("fp32", "fp16"), fingerprint, energy=energy, method="isolated"
+        )
+
+    def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
+        """Latency of the artifact; see `Settings` for how a sample is taken."""
+        return self.measure_all([artifact], settings)[0]
+
+    def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
+        """Latencies of all artifacts, sampled in rounds over them in random order."""
+        runtime = _CudaRuntime(self._gpu, self._tf32)
+        return sample_artifacts(runtime, artifacts, settings, self._cores, self._meter)
+
+
+class _CudaRuntime:
+    """ONNX Runtime with all nodes on the GPU; a node that it would run on the host is refused."""
+
+    name = "onnxruntime cuda"
+
+    def __init__(self, gpu: int, tf32: bool) -> None:
+        self._gpu = gpu
+        self._provider = {
+            "device_id": str(gpu),
+            "enable_cuda_graph": "1",
+            "use_tf32": str(int(tf32)),
+            "cudnn_conv_algo_search": "EXHAUSTIVE",
+        }
+
+    def open(self, artifact: Artifact, rng: np.random.Generator) -> Run:
+        """A session with input and output on the GPU; a run ends when the GPU is done."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        session = ort.InferenceSession(
+            str(artifact.path), options, providers=[(PROVIDER, self._provider)]
+        )
+        if PROVIDER not in session.get_providers():
+            raise RuntimeError("its CUDA libraries (cuBLAS, cuDNN) cannot be loaded")
+        (entry,), (exit_,) = session.get_inputs(), session.get_outputs()
+        image = rng.standard_normal(artifact.input_shape).astype(np.float32)
+        binding = session.io_binding()
+        binding.bind_ortvalue_input(
+            entry.name, ort.OrtValue.ortvalue_from_numpy(image, "cuda", self._gpu)
+        )
+        binding.bind_ortvalue_output(
+            exit_.name,
+            ort.OrtValue.ortvalue_from_shape_and_type(exit_.shape, np.float32, "cuda", self._gpu),
+        )
+        return host_timed(lambda: session.run_with_iobinding(binding))
+
+    def open_profiled(self, artifact: Artifact, rng: np.random.Generator, folder: Path) -> None:
+        """Nothing: nodes inside a graph are not timed."""
+        return None
+
+
+@cache
+def find_gpus() -> tuple[Gpu, ...]:
+    """The GPUs that NVIDIA's driver gives this process; none without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return ()
+    n = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(n)):
+        return ()
+    return tuple(_describe(driver, index) for index in range(n.value))
+
+
+def _describe(driver: Any, index: int) -> Gpu:
+    device, cuda = ctypes.c_int(), ctypes.c_int()
+    name, bus = (ctypes.create_string_buffer(_TEXT_BYTES) for _ in range(2))
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, _TEXT_BYTES, device)
+    driver.cuDeviceGetPCIBusId(bus, _TEXT_BYTES, device)
+    driver.cuDriverGetVersion(ctypes.byref(cuda))
+    return Gpu(name.value.decode(), bus.value.decode(), cuda.value)
+
+
+def missing_cuda() -> str | None:
+    """What stands between this machine and the device; None where it can be used."""
+    lacks = []
+    if not find_gpus():
+        lacks.append("NVIDIA's driver gives no GPU here")
+    if PROVIDER not in ort.get_available_providers():
+        lacks.append(
+            f"onnxruntime {ort.__version__} is built without CUDA: pip install 'hot[cuda]' && "
+            "pip install --force-reinstall --no-deps onnxruntime-gpu"
+        )
+    return "; ".join(lacks) or None
