@@ -1,0 +1,129 @@
+import pytest
+
+from hot.records import MEASURES, DeviceInfo
+from hot.server.artifacts import Artifacts
+from hot.server.database import Database
+from hot.server.facts import ModelFacts
+from hot.server.jobs import Jobs, Refusal
+from hot.server.leases import Leases
+from hot.server.models import JobRequest
+
+INFO = DeviceInfo("waits", MEASURES, ("fp32",), {"a": "b"})
+ART = "a" * 64
+
+
+@pytest.fixture
+def database(store):
+    made = Database(store)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def jobs(database):
+    Artifacts(database, 10**6).add(ART, ModelFacts("onnx", (1, 3, 8, 8)), b"model")
+    return Jobs(database, 100)
+
+
+def ask(jobs, seed=0, **more):
+    request = {"device": "waits", "artifact": ART, "precision": "fp32", "input_shape": [1, 3, 8, 8]}
+    return jobs.submit(JobRequest(**request, settings={"seed": seed}, **more), INFO)
+
+
+def server(database, patience=3, max_attempts=2, place=""):
+    made = Leases(database, "test", patience, max_attempts)
+    if place:  # as one on another machine: only its signs of life tell that it lives
+        row = made._row
+        made._row = lambda: _elsewhere(row(), place)
+    made.enter()
+    return made
+
+
+def _elsewhere(row, place):
+    row.place = place
+    return row
+
+
+def test_a_job_is_claimed_by_one_and_finished_once(database, jobs):
+    job = ask(jobs)
+    one, two = server(database, place="one"), server(database, place="two")
+    lease = one.claim((INFO.key,))
+    assert (lease.job, two.claim((INFO.key,))) == (job["id"], None)
+    assert one.claim(("other-key",)) is None
+    assert not two.finish(lease, '{"x": 1}')
+    assert one.finish(lease, '{"x": 1}')
+    assert not one.finish(lease, '{"x": 2}')
+    assert jobs.get(job["id"])["measurement"] == {"x": 1}
+    assert ask(jobs)["cached"]
+
+
+def test_a_server_without_signs_of_life_loses_its_jobs_by_counts_and_not_by_a_clock(
+    database, jobs, monkeypatch
+):
+    job = ask(jobs)
+    one, two = server(database, place="one"), server(database, place="two")
+    lease = one.claim((INFO.key,))
+    monkeypatch.setattr("time.time", lambda: 0.0)  # clocks may say what they want
+    for _ in range(10):
+        assert one.beat(frozenset({job["id"]})).lost == frozenset()
+        assert two.beat(frozenset()).taken_over == ()
+    taken = [two.beat(frozenset()).taken_over for _ in range(3)]
+    assert taken == [(), (), (job["id"],)]
+    again = two.claim((INFO.key,))
+    assert (again.job, again.attempt) == (job["id"], 2)
+    assert one.beat(frozenset({job["id"]})).lost == {job["id"]}
+    assert not one.finish(lease, "{}")
+    assert two.finish(again, "{}")
+
+
+def test_a_job_whose_servers_keep_dying_fails_at_last(database, jobs):
+    job = ask(jobs)
+    watcher = server(database, patience=1, place="watcher")
+    for name in ("one", "two"):
+        assert server(database, place=name).claim((INFO.key,)) is not None
+        for _ in range(2):
+            watcher.beat(frozenset())
+    failed = jobs.get(job["id"])
+    assert failed["status"] == "failed" and "2 attempts" in failed["error"]
+    assert jobs.retry(job["id"])["status"] == "queued"
+
+
+def test_giving_back_does_not_count_and_leaving_gives_all_back(database, jobs):
+    job = ask(jobs)
+    one = server(database, place="one")
+    one.give_back(one.claim((INFO.key,)), is_counted=False)
+    assert jobs.get(job["id"])["attempts"] == 0
+    one.claim((INFO.key,))
+    one.leave()
+    kept = jobs.get(job["id"])
+    assert (kept["status"], kept["attempts"]) == ("queued", 0)
+
+
+def test_a_cancelled_running_job_is_told_to_its_server(database, jobs):
+    job = ask(jobs)
+    one = server(database, place="one")
+    lease = one.claim((INFO.key,))
+    assert jobs.cancel(job["id"])["status"] == "running"
+    assert one.beat(frozenset({job["id"]})).cancelled == {job["id"]}
+    assert one.cancel(lease)
+    assert jobs.get(job["id"])["status"] == "cancelled"
+
+
+def test_jobs_come_by_priority_then_by_age(database, jobs):
+    first, second, urgent = ask(jobs, 1), ask(jobs, 2), ask(jobs, 3, priority=7)
+    one = server(database, place="one")
+    order = [one.claim((INFO.key,)).job for _ in range(3)]
+    assert order == [urgent["id"], first["id"], second["id"]]
+
+
+def test_an_unknown_artifact_and_a_full_queue_are_refused(database, jobs):
+    with pytest.raises(Refusal) as refused:
+        Jobs(database, 0).submit(
+            JobRequest(device="waits", artifact=ART, precision="fp32", input_shape=[1, 3, 8, 8]),
+            INFO,
+        )
+    assert refused.value.code == "queue_full"
+    with pytest.raises(Refusal) as refused:
+        request = {"artifact": "b" * 64, "precision": "fp32", "input_shape": [1, 3, 8, 8]}
+        jobs.submit(JobRequest(device="waits", **request), INFO)
+    assert refused.value.code == "artifact_unknown"
