@@ -25,8 +25,8 @@ from typing import Any
 
 from database import Postgres
 from serving import HOT, Server, plug_in
+from waiting_device import Waiting
 
-from hot.devices import make_device
 from hot.files import write_json
 from hot.lut import LutStore, build_lut
 from hot.records import Lut, provenance
@@ -142,10 +142,8 @@ def compare(space: Space, client: Client, folder: Path) -> list[dict[str, Any]]:
     """Every LUT against one that was built here, without server and without kills."""
     rows = []
     for seed in range(client.seed + 1):
-        device = make_device("waiting", wait_ms=0)
-        wanted = build_lut(
-            space, device, method="in-context", store=folder / f"still-{seed}.db", seed=seed
-        )
+        still = folder / f"still-{seed}.db"
+        wanted = build_lut(space, Waiting(wait_ms=0), method="in-context", store=still, seed=seed)
         store = LutStore(client.store(seed))
         (key,) = store.keys()
         found: Lut = store.load(key)

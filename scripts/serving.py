@@ -23,13 +23,12 @@ _STOP_S = 30.0
 
 
 def plug_in(folder: Path) -> dict[str, str]:
-    """An environment in which hot knows the device `waiting`, as if a package brought it."""
+    """An environment whose processes know the device `waiting`, as if a package brought it."""
     package = folder / "waiting_device-1.dist-info"
     package.mkdir(parents=True, exist_ok=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting-device\nVersion: 1\n")
     (package / "entry_points.txt").write_text("[hot.devices]\nwaiting = waiting_device:ROW\n")
     here = [str(Path(__file__).resolve().parent), str(folder)]
-    sys.path += [path for path in here if path not in sys.path]
     before = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*here, *([before] if before else [])])}
 

@@ -38,6 +38,7 @@ HEAVY = {
     "openvino": {"devices"},
     "tvm": {"devices"},
     "pynvml": {"devices"},
+    "httpx": {"devices"},
     "onnxruntime": {"devices", "export", "deploy"},
     "pulp": {"autosearch"},
     "highspy": {"autosearch"},

@@ -28,6 +28,7 @@ _FIRST_CONTACT_S = 10.0  # an address that was never right is not tried for minu
 _POLL_S = 20.0
 _CANCEL_S = 2.0
 _TRIES = 4  # of one job: another client may cancel it, or the server lose it
+_DAMAGED = ("digest", "disconnected")  # on the way to the server
 _REFUSED = (400, 411, 413, 415)  # by what the artifact is
 
 
@@ -210,7 +211,10 @@ class Remote:
         """Send the artifact; what to say of one that the server does not take."""
         content = ticket.artifact.path.read_bytes()
         path = f"/v1/artifacts/{ticket.request['artifact']}"
-        answer = self.connection.ask("PUT", path, content=content)
+        for _ in range(_TRIES):
+            answer = self.connection.ask("PUT", path, content=content)
+            if answer.code not in _DAMAGED:
+                break
         if answer.status in _REFUSED:
             return self._refusal(ticket, answer)
         if answer.status not in (200, 201):
