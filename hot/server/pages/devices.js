@@ -65,8 +65,9 @@ async function follow() {
   while (mine === round) {
     if (!document.hidden) {
       try {
-        drawDevices((await get("v1/devices")).devices);
-        await drawJobs();
+        const { devices } = await get("v1/devices");
+        drawDevices(devices);
+        await drawJobs(new Map(devices.map((device) => [device.key, device.info])));
         if (mine === round) calm();
         say(true);
       } catch (error) {

@@ -44,18 +44,19 @@ async function load() {
   return { jobs, hasMore: after !== null };
 }
 
-export async function drawJobs() {
+/** Draw the jobs; `devices` tells by key what figures are, measured or estimated, and their marks. */
+export async function drawJobs(devices) {
   const { jobs, hasMore } = await load();
   if (state.opened && jobs.some((job) => job.id === state.opened)) {
     state.detail = await get(`v1/jobs/${state.opened}`);
   }
-  replace(byId("jobs").tBodies[0], jobs.map(rows));
+  replace(byId("jobs").tBodies[0], jobs.map((job) => rows(job, devices.get(job.device_key))));
   byId("jobs").hidden = jobs.length === 0;
   byId("no-jobs").hidden = jobs.length > 0;
   byId("older").hidden = !hasMore;
 }
 
-function rows(job) {
+function rows(job, device) {
   const isOpen = state.opened === job.id;
   const row = el(
     "tr", { "data-job": job.id, "data-status": job.status },
@@ -65,11 +66,11 @@ function rows(job) {
       el("code", {}, job.id.slice(0, 8)),
     )),
     el("td", { class: "name" }, el("span", { class: `mark ${job.status}` }, job.status), el("small", {}, stage(job))),
-    el("td", { class: "name" }, job.device),
+    el("td", { class: "name" }, job.device, (device?.notes ?? []).map((note) => el("small", { class: "bad" }, note))),
     el("td", { class: "name" }, el("code", {}, job.artifact.slice(0, 8)), el("small", {}, job.precision)),
     el("td", {}, job.input_shape.slice(1).join("×")),
     el("td", {}, String(job.priority)),
-    el("td", {}, ...latency(job)),
+    el("td", {}, ...latency(job, device?.kind)),
     el("td", {}, mj(job.measurement?.energy_mj)),
     el("td", { class: "name", title: job.created }, ago(job.created)),
     el("td", {}, job.started ? seconds(between(job.started, job.finished)) : "–"),
@@ -81,16 +82,16 @@ function rows(job) {
 
 function stage(job) {
   if (job.status === "queued" && job.position) return `place ${job.position}`;
-  if (job.status === "running") return job.progress;
+  if (job.status === "running") return job.progress === job.status ? "" : job.progress;
   return job.attempts > 1 ? `${job.attempts} attempts` : "";
 }
 
-function latency(job) {
+function latency(job, kind) {
   const found = job.measurement;
   if (!found) return ["–"];
   if (found.latency_ms === null) return [el("span", { class: "bad" }, "cannot run")];
-  const spread = found.spread ? `± ${percent(found.spread)}` : "";
-  return [el("b", {}, ms(found.latency_ms)), el("small", {}, found.is_steady ? spread : `${spread} unsteady`)];
+  const said = [found.spread ? `± ${percent(found.spread)}` : "", found.is_steady ? "" : "unsteady", kind === "estimated" ? kind : ""];
+  return [el("b", {}, ms(found.latency_ms)), el("small", {}, said.filter(Boolean).join(", "))];
 }
 
 function action(job) {
@@ -136,7 +137,7 @@ function details(job) {
       list([
         ["job", el("code", {}, job.id)], ["model", el("code", {}, job.artifact)], ["asked", job.created],
         ["started", job.started], ["finished", job.finished], ["attempts", String(job.attempts)],
-        ["progress", job.progress], ["peak memory", found?.peak_memory_bytes ? bytes(found.peak_memory_bytes) : null],
+        ["progress", job.progress === job.status ? "" : job.progress], ["peak memory", found?.peak_memory_bytes ? bytes(found.peak_memory_bytes) : null],
         ...Object.entries(found?.counters ?? {}).map(([name, value]) => [name, value.toLocaleString("en")]),
       ]),
       list(Object.entries(job.settings).map(([name, value]) => [name, String(value)])),

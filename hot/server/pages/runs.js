@@ -51,7 +51,7 @@ function begin() {
   byId("run-about").textContent = aboutFront(run.front);
   byId("run-chips").replaceChildren(
     ...[run.space, run.machine].filter(Boolean).map((text) => chip(text)),
-    ...(run.device?.notes ?? []).map((note) => chip(note, "warn")),
+    ...notesOf(run).map((note) => chip(note, "warn")),
   );
   byId("run-source").textContent = run.lut ? `Predictions by a latency table ${run.lut}.` : "No latency table.";
   const precisions = [...new Set(run.points.flatMap((point) => point.deployments.map((d) => d.precision)))];
@@ -69,6 +69,12 @@ function begin() {
   drawLegend();
   draw();
   drawComparison();
+}
+
+/** The marks of all devices whose figures the run shows. */
+function notesOf(run) {
+  const deployed = run.points.flatMap((point) => point.deployments.flatMap((d) => d.notes));
+  return [...new Set([...(run.device?.notes ?? []), ...deployed])];
 }
 
 function aboutFront(front) {
