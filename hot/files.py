@@ -147,6 +147,11 @@ def _inner(node: dict[str, Any], key: str) -> dict[str, Any]:
     return inner
 
 
+def cache_folder() -> Path:
+    """Where hot keeps what it can make again: `HOT_CACHE`, by default `~/.cache/hot`."""
+    return Path(os.environ.get("HOT_CACHE") or Path.home() / ".cache" / "hot")
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

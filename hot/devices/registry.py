@@ -41,6 +41,14 @@ def _openvino(threads: int = 1) -> Device:
     return OpenVinoCpu(threads)
 
 
+def _tvm(
+    trials: int = 0, target: str = "", tracker: str = "", board: str = "", compiler: str = ""
+) -> Device:
+    from hot.devices.tvm import Tvm
+
+    return Tvm(trials, target, tracker, board, compiler)
+
+
 DEVICES: dict[str, DeviceRow] = {
     "cpu": DeviceRow(OnnxRuntimeCpu, MEASURES, "this machine's processor, through ONNX Runtime"),
     "litert": DeviceRow(
@@ -56,6 +64,12 @@ DEVICES: dict[str, DeviceRow] = {
         MEASURES,
         "this machine's processor, through OpenVINO",
         needs("openvino", "openvino"),
+    ),
+    "tvm": DeviceRow(
+        _tvm,
+        MEASURES,
+        "this machine's processor, or a board behind a tracker, through TVM's compiler",
+        needs("tvm", "tvm"),
     ),
     "cuda": DeviceRow(
         _cuda,

@@ -14,6 +14,7 @@ from hot.devices.energy import Meter, energy_per_run_mj
 from hot.devices.memory import peak_memory_bytes
 from hot.devices.quiet import pinned, undisturbed
 from hot.devices.robust import robust_median, robust_spread
+from hot.errors import HotError
 from hot.records import Artifact, Measurement, NodeTime
 
 # One inference; returns its latency in ms.
@@ -140,6 +141,8 @@ def _open(runtime: Runtime, artifact: Artifact, rng: np.random.Generator) -> _Su
     try:
         subject.run = runtime.open(artifact, rng)
         subject.run()
+    except HotError:  # the device itself cannot go on, whatever the artifact
+        raise
     except Exception as error:  # the errors of runtimes share no base class
         text = str(error).strip().splitlines()
         reason = text[0] if text else type(error).__name__

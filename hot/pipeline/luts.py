@@ -1,13 +1,13 @@
 """Look-up tables of the chain: made, opened, checked, watched."""
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from hot.config import LutSection
 from hot.devices import Device, remake_device
 from hot.errors import HotError, LutError
+from hot.files import cache_folder
 from hot.lut import (
     LEAST_NETWORKS,
     LutStore,
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def default_store() -> Path:
     """The database of LUTs: `luts.db` in the folder `HOT_CACHE`, by default `~/.cache/hot`."""
-    return Path(os.environ.get("HOT_CACHE") or Path.home() / ".cache" / "hot") / "luts.db"
+    return cache_folder() / "luts.db"
 
 
 def make_lut(

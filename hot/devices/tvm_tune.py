@@ -1,0 +1,86 @@
+"""Tuning of TVM's code: trials of every operator's loops, whose records are kept in a folder."""
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.s_tir import meta_schedule
+
+from hot.devices.quiet import undisturbed
+from hot.errors import InputError, StorageError
+from hot.files import read_json, write_json
+
+log = logging.getLogger(__name__)
+_TIMEOUT_S = 120.0  # of building or running one round; a busy machine starts workers slowly
+_ROUND = 32
+_DONE = "trials.json"
+
+
+def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None) -> Any:
+    """The database of records of every operator in `module`, those that it lacks tried now.
+
+    An operator is one whose loops and shapes are the same, whatever model it is in and whatever
+    its weights; `trials.json` in the folder tells how many trials each has had.
+
+    Args:
+        module: lowered to loops (`relax.get_pipeline("zero")`).
+        runner: of MetaSchedule, what candidates run on; by default this machine.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write the records of TVM in {folder}: {error}") from error
+    database = meta_schedule.database.JSONDatabase(work_dir=str(folder))
+    done = _read_done(folder)
+    tasks = meta_schedule.relax_integration.extract_tasks(module, target)
+    keys = {_key(task): task for task in tasks}
+    missing = {key: task for key, task in keys.items() if done.get(key, 0) < trials}
+    for index, (key, task) in enumerate(missing.items()):
+        log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
+        with undisturbed():
+            _tune_task(task, trials - done.get(key, 0), folder, database, runner)
+        done = {**_read_done(folder), key: trials}
+        write_json(folder / _DONE, done)
+    return database
+
+
+def _tune_task(task: Any, trials: int, folder: Path, database: Any, runner: Any) -> None:
+    # MetaSchedule writes to stdout, which belongs to the results.
+    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
+    contexts, weights = meta_schedule.relax_integration.extracted_tasks_to_tune_contexts(
+        [task], str(folder), num_threads=1, seed=0
+    )
+    meta_schedule.tune.tune_tasks(
+        tasks=contexts,
+        task_weights=weights,
+        work_dir=str(folder),
+        max_trials_global=trials,
+        num_trials_per_iter=min(_ROUND, trials),
+        builder=meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S),
+        runner=runner or meta_schedule.runner.LocalRunner(timeout_sec=_TIMEOUT_S),
+        database=database,
+        # Gradient-boosted trees rank candidates before they run, where that library is there.
+        cost_model="xgb" if importlib.util.find_spec("xgboost") else "random",
+    )
+
+
+def _key(task: Any) -> str:
+    return f"{tvm.ir.structural_hash(task.dispatched[0]) & (2**64 - 1):016x}"
+
+
+def _read_done(folder: Path) -> dict[str, int]:
+    """Trials by operator; none where the file is not there yet or is damaged."""
+    path = folder / _DONE
+    if not path.exists():
+        return {}
+    try:
+        return {str(key): int(n) for key, n in read_json(path, "trials").items()}
+    except (InputError, AttributeError, TypeError, ValueError, json.JSONDecodeError) as error:
+        log.warning("%s is damaged, so operators are tuned again: %s", path, error)
+        return {}

@@ -1,0 +1,125 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hot.devices import Settings, make_device, needs, remake_device
+from hot.errors import DeviceError, InputError
+
+if needs("tvm", "tvm")() is not None and os.environ.get("CI") != "true":
+    pytest.skip(str(needs("tvm", "tvm")()), allow_module_level=True)
+
+QUICK = Settings(warmup=0, repetitions=3, best_of=1, max_remeasure=0, memory=False)
+FLOPS_UNTUNED = 1e7  # no processor and no code of TVM is as slow
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tvm"
+
+
+def test_untuned_code_says_so_in_fingerprint_and_notes():
+    info = make_device("tvm").describe()
+    assert info.fingerprint["tuning"] == "untuned"
+    assert [note for note in info.notes if note.startswith("untuned")]
+    tuned = make_device("tvm", trials=8).describe()
+    assert tuned.notes == ()
+    assert "trials: 0 | 8" in info.difference(tuned)
+    assert info.method == "isolated"
+
+
+def test_a_convolution_runs_in_a_time_that_a_processor_may_take(one_convolution):
+    result = make_device("tvm").measure(one_convolution, QUICK)
+    assert result.failure is None
+    assert len(result.samples_ms) == 3
+    assert 0.0005 < result.latency_ms < 1e3 * 2 * 115_200 / FLOPS_UNTUNED
+
+
+def test_the_device_is_made_anew_from_its_fingerprint():
+    info = make_device("tvm", trials=3).describe()
+    assert remake_device(info).describe() == info
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"trials": -1}, "'trials' of the device 'tvm' is -1"),
+        ({"target": "a processor"}, "is no target of TVM"),
+        ({"target": '{"kind": "abacus"}'}, "is no target of TVM"),
+        ({"tracker": "here:9190"}, "needs the options tracker"),
+        ({"board": "pi"}, "needs the options tracker"),
+        ({"tracker": "here", "board": "pi", "target": '{"kind": "llvm"}'}, "must be host:port"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        make_device("tvm", **options)
+
+
+def test_a_tracker_that_does_not_answer_is_an_error_of_the_device(one_convolution):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    target = '{"kind": "llvm", "num-cores": 1}'
+    device = make_device("tvm", tracker=f"127.0.0.1:{port}", board="none", target=target)
+    with pytest.raises(DeviceError, match="no board 'none' from the tracker"):
+        device.measure(one_convolution, QUICK)
+
+
+@pytest.mark.slow
+def test_records_of_tuned_operators_are_kept_and_used_again(one_convolution, cache):
+    device = make_device("tvm", trials=4)
+    first = device.measure(one_convolution, QUICK)
+    assert first.failure is None
+    (folder,) = cache.iterdir()
+    records = (folder / "database_tuning_record.json").read_text().splitlines()
+    assert 1 <= len(records) <= 4
+    again = make_device("tvm", trials=4).measure(one_convolution, QUICK)
+    assert again.failure is None
+    assert (folder / "database_tuning_record.json").read_text().splitlines() == records
+
+
+@pytest.fixture
+def board():
+    """A tracker and a server of this machine under the key `desk`; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = [sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1"]
+    tracker = subprocess.Popen([*run, "--port", str(port), "--port-end", str(port + 1)])
+    serve = [sys.executable, "-m", "tvm.exec.rpc_server", "--host", "127.0.0.1"]
+    serve += ["--tracker", f"127.0.0.1:{port}", "--key", "desk"]
+    server = subprocess.Popen(serve)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        for process in (server, tracker):
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.mark.slow
+def test_a_board_behind_a_tracker_runs_artifacts(board, one_convolution):
+    import tvm
+
+    for _ in range(120):
+        try:
+            if "desk" in tvm.rpc.connect_tracker(*split(board)).summary()["queue_info"]:
+                break
+        except (RuntimeError, OSError):
+            time.sleep(1)
+    target = '{"kind": "llvm", "num-cores": 1}'
+    device = make_device("tvm", tracker=board, board="desk", target=target)
+    result = device.measure(one_convolution, QUICK)
+    assert result.failure is None
+    assert 0.0005 < result.latency_ms < 1e3 * 2 * 115_200 / FLOPS_UNTUNED
+    assert device.describe().fingerprint["board"] == "desk"
+
+
+def split(address):
+    host, port = address.split(":")
+    return host, int(port)
