@@ -4,13 +4,20 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hot.devices import Settings
 
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 3.0 is the integer 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", examples=["9f" * 32])]
 JobId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["5b" * 16])]
-Side = Annotated[int, Field(ge=1, le=65536)]
+Side = Annotated[Integer, Field(ge=1, le=65536)]
 Count = Annotated[int, Field(ge=0)]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Precision = Literal["fp32", "fp16", "int16", "int8"]
@@ -35,15 +42,15 @@ class MeasureSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    warmup: int = Field(default=_DEFAULT.warmup, ge=0, le=1000)
-    repetitions: int = Field(default=_DEFAULT.repetitions, ge=1, le=1000)
-    best_of: int = Field(default=_DEFAULT.best_of, ge=1, le=1000)
+    warmup: Integer = Field(default=_DEFAULT.warmup, ge=0, le=1000)
+    repetitions: Integer = Field(default=_DEFAULT.repetitions, ge=1, le=1000)
+    best_of: Integer = Field(default=_DEFAULT.best_of, ge=1, le=1000)
     spread_limit: float = Field(default=_DEFAULT.spread_limit, ge=1e-6, le=100.0)
-    max_remeasure: int = Field(default=_DEFAULT.max_remeasure, ge=0, le=20)
+    max_remeasure: Integer = Field(default=_DEFAULT.max_remeasure, ge=0, le=20)
     per_node: bool = _DEFAULT.per_node
-    node_repetitions: int = Field(default=_DEFAULT.node_repetitions, ge=1, le=1000)
+    node_repetitions: Integer = Field(default=_DEFAULT.node_repetitions, ge=1, le=1000)
     memory: bool = _DEFAULT.memory
-    seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
+    seed: Integer = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
 
 
 class JobRequest(BaseModel):
@@ -73,7 +80,7 @@ class JobRequest(BaseModel):
         min_length=4, max_length=4, description="(1, C, H, W) in float32."
     )
     settings: MeasureSettings = MeasureSettings()
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher ones run first.")
+    priority: Integer = Field(default=0, ge=-1000, le=1000, description="Higher ones run first.")
 
     def key(self, device_key: str) -> str:
         """The digest of all that decides the result."""
