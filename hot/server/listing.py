@@ -7,7 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from hot.errors import InputError
+
 Stamp = tuple[tuple[str, int, int], ...]
+MOST_BYTES = 64 * 2**20
 _RUN_MARK = "config.yaml"
 _RUN_RECORDS = (
     "provenance.json", "space.json", "space.yaml", "lut.json", "front.json",
@@ -50,8 +53,12 @@ def stamp(paths: Iterable[Path]) -> Stamp:
 
     Raises:
         OSError: a file is gone.
+        InputError: a file is larger than any that hot writes.
     """
     stats = [(str(path), path.stat()) for path in paths]
+    for name, found in stats:
+        if found.st_size > MOST_BYTES:
+            raise InputError(f"{name} has {found.st_size} bytes, more than is read for a page")
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 

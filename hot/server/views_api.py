@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hot.errors import HotError
 from hot.server.auth import Caller
-from hot.server.errors import ApiError, errors
+from hot.server.errors import ApiError, Json, errors
 from hot.server.grid import lay_out
 from hot.server.listing import Stamp, list_luts, list_runs, stamp
 from hot.server.runs import show_run
@@ -55,7 +55,12 @@ def views_router(folders: Folders, readers: Callable[..., Any]) -> APIRouter:
     Args:
         readers: a dependency that tells who asks, and refuses whoever may not read.
     """
-    router = APIRouter(prefix="/v1", tags=["views"], responses=errors(401, 403, 429))
+    router = APIRouter(
+        prefix="/v1",
+        tags=["views"],
+        responses=errors(401, 403, 429, 503),
+        default_response_class=Json,
+    )
 
     @router.get("/caller")
     def caller(who: Annotated[Caller, Depends(readers)]) -> CallerDocument:
@@ -132,5 +137,5 @@ def _read_one(what: str, name: str, paths: dict[str, Path], read: Callable[[str,
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """The message without the server's folders."""
-    return str(error).replace(f"{path.parent}/", "")
+    """The message without the server's folders, as text that has a JSON form."""
+    return str(error).replace(f"{path.parent}/", "").encode("utf-8", "replace").decode()

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
+from hot.errors import InputError
 from hot.lut import find_luts
-from hot.server.listing import list_luts, list_runs, run_files, stamp
+from hot.server.listing import MOST_BYTES, list_luts, list_runs, run_files, stamp
 
 
 def make(path, text="{}"):
@@ -56,6 +57,13 @@ def test_every_name_has_a_json_form(tmp_path, name):
     make(tmp_path / os.fsdecode(name) / "config.yaml")
     (found,) = list_runs(tmp_path)
     assert found.encode("utf-8").decode() == name.decode("utf-8", "replace")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = make(tmp_path / "a.json")
+    os.truncate(path, MOST_BYTES + 1)
+    with pytest.raises(InputError, match="more than is read"):
+        stamp([path])
 
 
 def test_the_stamp_changes_with_the_content(tmp_path):

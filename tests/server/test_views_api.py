@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -167,6 +168,22 @@ def test_a_damaged_run_is_named_beside_the_good_ones(ask, runs):
     assert [run["name"] for run in found["runs"]] == ["digits"]
     assert [item["name"] for item in found["damaged"]] == ["torn"]
     assert ask("/v1/runs/torn", 422, runs=runs)["error"]["code"] == "damaged"
+
+
+def test_text_that_no_utf8_can_say_is_told_and_no_fault_of_the_server(ask, runs, tmp_path):
+    path = runs / "digits" / "candidates" / "baseline.json"
+    document = json.loads(path.read_text())
+    document["notes"] = ["half a pair \ud800"]
+    path.write_text(json.dumps(document))
+    assert ask("/v1/runs/digits", runs=runs)["points"][0]["notes"][0].startswith("half a pair")
+    folder = tmp_path / "luts"
+    folder.mkdir()
+    try:
+        (folder / os.fsdecode(b"torn-\xff.json")).write_text("{")
+    except OSError:
+        pytest.skip("this file system refuses the name")
+    (damaged,) = ask("/v1/luts", luts=folder)["damaged"]
+    assert damaged["name"] == "torn-\ufffd"
 
 
 def test_a_number_that_is_none_is_not_there(ask, runs):
