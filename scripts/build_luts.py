@@ -186,6 +186,7 @@ def _estimate(
             (artifact,) = bench.artifacts([job], folder, seed)
             for d in devices:
                 found[d].append(bench.devices[d].measure(artifact, Settings()).latency_ms)
+        log.info("%s: %d of %d networks", bench.space.key, len(found[devices[0]]), len(networks))
     return found
 
 

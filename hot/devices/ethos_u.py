@@ -65,7 +65,7 @@ class EthosU:
         """Compile for `accelerator` in one of the systems and memory modes of Vela's `vela.ini`.
 
         Args:
-            system_config: clock and memories; by default the one Vela takes for the family.
+            system_config: clock and memories; by default that of the family in `ethos_config`.
             memory_mode: what lies where; by default `Shared_Sram`, where blocks add up.
             optimise: `Performance` or `Size`.
             timeout_s: for one model.

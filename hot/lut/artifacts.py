@@ -34,9 +34,8 @@ def make_artifact(
         DeployError: the network cannot be quantised.
     """
     form = find_format(format_name)
-    with seeded(seed):
-        module, shape = _module(space, job, works)
-        artifact = form.export(module, shape, folder / f"fp32{form.suffix}")
+    module, shape = _seeded(space, job, works, seed)
+    artifact = form.export(module, shape, folder / f"fp32{form.suffix}")
     return _at_precision(artifact, precision, folder, seed, form)
 
 
@@ -61,22 +60,28 @@ def make_artifacts(
     places = [folder / str(index) for index in range(len(jobs))]
     for place in places:
         place.mkdir()
-    if any(job.architecture is not None for job in jobs):
-        return [
-            make_artifact(space, job, works, precision, place, seed, format_name)
-            for job, place in zip(jobs, places, strict=True)
-        ]
-    modules, shapes = [], []
-    for job in jobs:
-        with seeded(seed):
-            module, shape = _module(space, job, works)
-        modules.append(module)
-        shapes.append(shape)
-    exported = form.export_all(modules, shapes, [place / f"fp32{form.suffix}" for place in places])
+    made = {}
+    alone = {job: place for job, place in zip(jobs, places, strict=True) if not job.architecture}
+    if alone:
+        built = [_seeded(space, job, works, seed) for job in alone]
+        exported = form.export_all(
+            [module for module, _ in built],
+            [shape for _, shape in built],
+            [place / f"fp32{form.suffix}" for place in alone.values()],
+        )
+        for (job, place), artifact in zip(alone.items(), exported, strict=True):
+            made[job] = _at_precision(artifact, precision, place, seed, form)
     return [
-        _at_precision(artifact, precision, place, seed, form)
-        for artifact, place in zip(exported, places, strict=True)
+        made[job]
+        if job in made
+        else make_artifact(space, job, works, precision, place, seed, format_name)
+        for job, place in zip(jobs, places, strict=True)
     ]
+
+
+def _seeded(space: Space, job: Job, works: dict[str, Work], seed: int) -> tuple[nn.Module, Shape]:
+    with seeded(seed):
+        return _module(space, job, works)
 
 
 def _at_precision(
