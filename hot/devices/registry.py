@@ -55,9 +55,7 @@ DEVICES: dict[str, DeviceRow] = {
         _litert,
         MEASURES,
         "this machine's processor, through LiteRT (TFLite, XNNPACK)",
-        needs(
-            "litert", "ai_edge_litert", "litert_torch", "ai_edge_quantizer", "hot.devices.litert"
-        ),
+        needs("litert", "ai_edge_litert", "litert_torch", "ai_edge_quantizer"),
     ),
     "openvino": DeviceRow(
         _openvino,

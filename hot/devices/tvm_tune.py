@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import tvm
 from tvm.s_tir import meta_schedule
+from tvm_ffi import structural_hash
 
 from hot.devices.quiet import undisturbed
 from hot.errors import InputError, StorageError
@@ -71,7 +71,7 @@ def _tune_task(task: Any, trials: int, folder: Path, database: Any, runner: Any)
 
 
 def _key(task: Any) -> str:
-    return f"{tvm.ir.structural_hash(task.dispatched[0]) & (2**64 - 1):016x}"
+    return f"{structural_hash(task.dispatched[0]) & (2**64 - 1):016x}"
 
 
 def _read_done(folder: Path) -> dict[str, int]:
