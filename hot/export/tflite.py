@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hot.errors import DeployError
 from hot.export.tflite_names import name_by_part
+from hot.export.tflite_pool import pool_input
 from hot.files import atomic_path
 from hot.nn import fix_pools, fold_norms
 from hot.records import Artifact
@@ -62,7 +63,8 @@ def export_tflite(module: nn.Module, shape: Shape, path: str | os.PathLike[str])
 def prepared(module: nn.Module, shape: Shape) -> nn.Module:
     """A copy of the module as it is converted: norms folded, pools of a fixed size, float32."""
     folded = fold_norms(module).to(device="cpu", dtype=torch.float32)
-    return fix_pools(folded.to(memory_format=torch.contiguous_format), shape)
+    fixed = fix_pools(folded.to(memory_format=torch.contiguous_format), shape)
+    return pool_input(fixed, shape)
 
 
 def converted(module: nn.Module, samples: tuple[Tensor, ...]) -> bytes:
