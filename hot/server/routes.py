@@ -257,7 +257,7 @@ def server_router(service: Service) -> APIRouter:
 
     @router.get(
         "/metrics",
-        response_class=PlainTextResponse,
+        response_class=Response,
         dependencies=[may_read],
         responses={
             200: {"description": "Prometheus' text form.", "content": {"text/plain": {}}},
