@@ -92,7 +92,8 @@ class SmallServer:
         with self._lock:
             for job in self.jobs.values():
                 if job["key"] == key and job["status"] != "cancelled":
-                    return (200 if job["status"] == "done" else 202), job
+                    is_done = job["status"] == "done"
+                    return (200 if is_done else 202), {**job, "cached": is_done}
             if request["artifact"] not in self.artifacts:
                 return 404, _error("artifact_unknown", "upload it")
             job = {"id": str(len(self.jobs)), "key": key, "status": "queued", "error": None}

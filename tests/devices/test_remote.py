@@ -12,7 +12,7 @@ from hot.devices import Settings, make_device
 from hot.devices.connection import parse_url
 from hot.devices.remote import make_remote
 from hot.errors import DeviceError, InputError
-from hot.records import Artifact
+from hot.records import Artifact, Measurement
 
 SETTINGS = Settings(memory=False, per_node=True)
 
@@ -69,6 +69,21 @@ def test_an_artifact_is_uploaded_once_and_only_when_the_server_lacks_it(small_se
     n_asked = len(server.seen)
     make_remote(server.url).measure(network, SETTINGS)
     assert server.seen[n_asked:] == [("GET", "/v1/devices"), ("POST", "/v1/jobs")]
+
+
+def test_what_was_not_steady_is_measured_again_when_asked_again(small_server, network):
+    class Shaky:
+        describe = staticmethod(make_device("reference").describe)
+        n_measured = 0
+
+        def measure(self, artifact, settings):
+            self.n_measured += 1
+            return Measurement(float(self.n_measured), is_steady=self.n_measured > 2)
+
+    device = Shaky()
+    remote = make_remote(small_server(device).url)
+    found = [remote.measure(network, SETTINGS).latency_ms for _ in range(4)]
+    assert found == [1.0, 2.0, 3.0, 3.0]
 
 
 def test_what_the_server_refuses_is_a_failure_of_that_artifact_alone(
