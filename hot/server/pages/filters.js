@@ -7,7 +7,7 @@ const BUDGETS = ["latency", "energy", "weights", "activations", "macs", "quality
 
 /** Sliders and boxes for a run; `changed` is called whenever one moves. Gives the test of a point. */
 export function makeFilters(run, axes, changed) {
-  const sliders = BUDGETS.map((key) => slider(run, axes.find((axis) => axis.key === key))).filter(Boolean);
+  const sliders = axes.filter((axis) => BUDGETS.includes(axis.key)).map((axis) => slider(run, axis)).filter(Boolean);
   byId("budgets").replaceChildren(...sliders.map((one) => one.node));
   const objectives = [...new Set(run.points.map((point) => point.objective))];
   byId("objectives").replaceChildren(...objectives.map((name) => el(

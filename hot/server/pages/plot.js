@@ -37,13 +37,13 @@ function scale(values, axis, from, to, n) {
 /**
  * Draw `dots` ({point, x, y, shape, style}) into `host`.
  *
- * `tell(dot)` is what the tip shows, `pick(dot)` what a click does, `chosen` the points by letter.
+ * `none` is said where there are no dots, `tell(dot)` is what the tip shows, `pick(dot)` what a click does, `chosen` the points by letter.
  */
-export function drawPlot(host, { dots, xAxis, yAxis, chosen, tell, pick, name }) {
+export function drawPlot(host, { dots, xAxis, yAxis, chosen, tell, pick, name, none }) {
   const width = Math.max(host.clientWidth, 280);
   const height = Math.round(Math.min(Math.max(width * 0.6, 300), 520));
   if (!dots.length) {
-    host.replaceChildren(Object.assign(document.createElement("p"), { className: "missing", textContent: "No architecture passes the filter with a value on both axes." }));
+    host.replaceChildren(Object.assign(document.createElement("p"), { className: "missing", textContent: none }));
     return;
   }
   const x = scale(dots.map((dot) => dot.x), xAxis, EDGE.left, width - EDGE.right, width < 520 ? 4 : 8);

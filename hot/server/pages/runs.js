@@ -121,7 +121,7 @@ function draw() {
     .map((point) => ({ point, id: idOf(point), x: valueOf(xAxis, point, precision), y: valueOf(yAxis, point, precision), ...styleOf(point) }))
     .filter((dot) => dot.x !== null && dot.y !== null);
   drawPlot(byId("plot"), {
-    dots, xAxis, yAxis, name: run.name, tell, pick: (dot) => toggle(dot.point),
+    dots, xAxis, yAxis, name: run.name, none: run.points.length ? "No architecture passes the filter with a value on both axes." : "No candidates yet: run hot autosearch.", tell, pick: (dot) => toggle(dot.point),
     chosen: Object.fromEntries(["a", "b"].filter((side) => state[side]).map((side) => [side, state[side]])),
   });
   byId("count").textContent = `${shown.length} of ${run.points.length} shown`;

@@ -49,6 +49,12 @@ def folders(tmp_path_factory):
         run.save(result, "results", f"{candidate.name}.json")
         deploy(run, candidate, result, data, device, "int8", QUICK)
     _add_hostile(run, folder, lut, candidates[0])
+    bare = RunFolder.create(folder / "runs" / "bare", "config: 1\n")
+    for candidate in candidates:
+        known = dataclasses.replace(candidate.predicted, energy_mj=None, quality=None)
+        searched = dataclasses.replace(candidate, predicted=known)
+        bare.save(searched, "candidates", f"{candidate.name}.json")
+    RunFolder.create(folder / "runs" / "new", "config: 1\n")
     return folder
 
 

@@ -115,3 +115,22 @@ def test_points_are_chosen_by_a_click_in_the_plot_and_by_keys(explorer):
     assert explorer.locator("#scatter .ring").count() == 2
     explorer.click("#points button[aria-pressed=true] >> nth=0")
     assert explorer.locator("#scatter .ring").count() == 1
+
+
+def test_a_run_without_energy_quality_and_space_is_plotted_by_what_it_has(visit, site):
+    page = visit(site, "/runs#run=bare")
+    page.wait_for_selector("#scatter")
+    assert page.locator("#scatter > .dot").count() == 3
+    assert page.locator("#within-energy, #within-quality").count() == 0
+    assert page.is_disabled("#views [value=deployed]")
+    page.click("#points button[aria-label='compare baseline']")
+    page.click("#points button[aria-label='compare accuracy-2']")
+    assert "slot 1" in page.inner_text("#slots")
+
+
+def test_a_run_that_just_began_says_what_comes_next(visit, site):
+    page = visit(site, "/runs#run=new")
+    page.wait_for_selector("#run:not([hidden])")
+    assert "run hot autosearch" in page.inner_text("#plot")
+    page.locator("#runs tbody tr", has_text="digits/first").click()
+    page.wait_for_selector("#scatter")
