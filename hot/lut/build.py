@@ -230,7 +230,7 @@ def _network_result(job: Job, measured: Measurement) -> JobResult:
     if measured.latency_ms is None:
         return JobResult(job.key, None, 0.0, (), failure=measured.failure)
     if not measured.nodes:
-        failure = "the device gives no per-node times; choose the method 'isolated'"
+        failure = "the device gives no per-node times; choose the method 'fitted'"
         return JobResult(job.key, None, 0.0, (), failure=failure)
     parts, unnamed = attribute(measured.nodes, job.parts)
     return JobResult(
@@ -241,5 +241,7 @@ def _network_result(job: Job, measured: Measurement) -> JobResult:
 def _work_result(job: Job, measured: Measurement) -> JobResult:
     if measured.latency_ms is None:
         return JobResult(job.key, None, 0.0, (), failure=measured.failure)
-    part = PartTime(job.key, job.key, measured.latency_ms, 0)
-    return JobResult(job.key, measured.latency_ms, measured.spread, (part,), measured.energy_mj)
+    parts: tuple[PartTime, ...] = ()
+    if job.architecture is None:
+        parts = (PartTime(job.key, job.key, measured.latency_ms, 0),)
+    return JobResult(job.key, measured.latency_ms, measured.spread, parts, measured.energy_mj)
