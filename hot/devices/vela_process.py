@@ -11,6 +11,8 @@ import weakref
 from pathlib import Path
 from typing import IO, Any
 
+from hot.errors import DeviceError
+
 _PROGRAM = Path(__file__).with_name("vela_worker.py")
 _TRIES = 2
 _LAST_LINES = 3  # of what Vela said before it died
@@ -37,6 +39,9 @@ class VelaProcess:
 
         What ends the worker is asked a second time, of another one: something else may have ended
         the first.
+
+        Raises:
+            DeviceError: no worker can be started.
         """
         with self._lock:
             for _ in range(_TRIES):
@@ -69,16 +74,22 @@ class _Worker:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        # Open as long as the worker lives; see `_end`.
-        self._log = tempfile.TemporaryFile(buffering=0, prefix="hot-vela-")  # noqa: SIM115
-        # -P: the folder of the program, whose files are called like other packages, is no place to
-        # import from.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
+        try:
+            # Open as long as the worker lives; see `_end`.
+            self._log = tempfile.TemporaryFile(buffering=0, prefix="hot-vela-")  # noqa: SIM115
+            # -P: the folder of the program, whose files are called like other packages, is no
+            # place to import from.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(_PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+            )
+        except OSError as error:
+            raise DeviceError(
+                f"cannot start a process for Vela: {error.strerror or error}; check the limits of "
+                "processes and memory, and the space in the temporary folder"
+            ) from error
         self.is_slow = False
         self._finalizer = weakref.finalize(self, _end, self._owner, self._process, self._log)
 
