@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hot.errors import DeviceError
+from hot.errors import DeviceError, InputError
 
 _PATH = click.Path(path_type=Path)
 _NEEDED = "fastapi", "uvicorn", "prometheus_client", "starlette"
@@ -85,9 +85,6 @@ def serve(worker_memory: str, max_artifact: str, **settings: Any) -> None:
             f"hot serve needs {error.name}, which is not installed: pip install 'hot[server]'"
         ) from error
     service = Service(config)
-    service.start()
-    log_as_json()
-    _tell(config)
     options = uvicorn.Config(
         create_app(config, service),
         host=config.host,
@@ -102,6 +99,9 @@ def serve(worker_memory: str, max_artifact: str, **settings: Any) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
+    _check_certificate(options)
+    service.start()
+    log_as_json()
     try:
         _run(uvicorn.Server(options), service)
     finally:
@@ -141,6 +141,16 @@ def _leave_last_core() -> tuple[int, ...]:
     return tuple(cores)
 
 
+def _check_certificate(options: Any) -> None:
+    try:
+        options.load()
+    except OSError as error:  # ssl's errors are its children
+        raise InputError(
+            f"cannot use the certificate {options.ssl_certfile} with the key "
+            f"{options.ssl_keyfile}: {error}; give two PEM files that belong together"
+        ) from error
+
+
 def _tell(config: Any) -> None:
     scheme = "http" if config.certificate is None else "https"
     click.echo(f"serving on {scheme}://{config.host}:{config.port}", err=True)
@@ -159,6 +169,10 @@ def _run(server: Any, service: Any) -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
+        while thread.is_alive() and not server.started and not ending.wait(0.05):
+            pass
+        if server.started:
+            _tell(service.config)
         while thread.is_alive() and not ending.wait(0.2):
             pass
         service.is_stopping = True

@@ -59,6 +59,13 @@ def create_app(config: ServerConfig, service: Service | None = None) -> FastAPI:
     return app
 
 
+def _allowed(app: FastAPI, request: Request) -> dict[str, str]:
+    """The methods of a path; the framework alone tells those of its first end point."""
+    path = getattr(request.scope.get("route"), "path", "")
+    methods = app.openapi()["paths"].get(path, {})
+    return {"Allow": ", ".join(sorted(methods)).upper()} if methods else {}
+
+
 def _answer_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> Response:
@@ -67,7 +74,10 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "request")
-        return error_response(error.status_code, code, str(error.detail), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers |= _allowed(app, request)
+        return error_response(error.status_code, code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:

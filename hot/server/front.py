@@ -5,6 +5,7 @@ import time
 import uuid
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,11 +39,10 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", number.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                headers = MutableHeaders(raw=list(message["headers"]))
+                headers["X-Request-Id"] = number
+                headers["X-Content-Type-Options"] = "nosniff"
+                message["headers"] = headers.raw
                 self._count(scope, status, time.monotonic() - began)
             await send(message)
 

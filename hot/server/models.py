@@ -17,7 +17,7 @@ def _whole(value: object) -> object:
 Integer = Annotated[int, BeforeValidator(_whole)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", examples=["9f" * 32])]
 JobId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["5b" * 16])]
-Side = Annotated[Integer, Field(ge=1, le=65536)]
+Side = Annotated[int, Field(ge=1, le=65536), BeforeValidator(_whole)]
 Count = Annotated[int, Field(ge=0)]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Precision = Literal["fp32", "fp16", "int16", "int8"]

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -235,7 +236,7 @@ def serve(tmp_path, installed_devices, measured_log):
     """A function that starts `hot serve` with options and returns it running."""
     started = []
 
-    def start(*options, store=None, devices=("waits", "thinks"), machine=None, user=None):
+    def start(*options, store=None, devices=("waits", "thinks"), machine=None, ca=None):
         port = free_port()
         log = tmp_path / f"server-{len(started)}.log"
         command = [sys.executable, "-c", "from hot.cli import main; main()", "serve"]
@@ -247,11 +248,12 @@ def serve(tmp_path, installed_devices, measured_log):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, stdout=out, stderr=out, env=environment, cwd=tmp_path, user=user
+                command, stdout=out, stderr=out, env=environment, cwd=tmp_path
             )
-        running = Running(process, f"http://127.0.0.1:{port}", log)
+        scheme = "http" if ca is None else "https"
+        running = Running(process, f"{scheme}://127.0.0.1:{port}", log)
         started.append(running)
-        _await(lambda: process.poll() is not None or _answers(running.url), 180)
+        _await(lambda: process.poll() is not None or _answers(running.url, ca), 180)
         assert process.poll() is None, log.read_text()
         return running
 
@@ -268,9 +270,13 @@ def _await(is_met, within_s):
         time.sleep(0.05)
 
 
-def _answers(url):
+def _trust(ca):
+    return True if ca is None else ssl.create_default_context(cafile=str(ca))
+
+
+def _answers(url, ca):
     try:
-        return httpx.get(f"{url}/v1/server").status_code in (200, 401)
+        return httpx.get(f"{url}/v1/server", verify=_trust(ca)).status_code in (200, 401)
     except httpx.TransportError:
         return False
 
