@@ -44,13 +44,14 @@ function heads(a, b, last, isFull = true) {
 function pair(label, axis, va, vb, small = [null, null]) {
   if (va === null && vb === null) return null;
   const sign = axis.better === "low" ? 1 : -1;
-  const isBetter = (mine, other) => mine !== null && other !== null && sign * mine < sign * other;
+  const isSame = va !== null && vb !== null && axis.say(va) === axis.say(vb); // what reads alike is alike
+  const isBetter = (mine, other) => mine !== null && other !== null && !isSame && sign * mine < sign * other;
   const cell = (mine, other, note) => el(
     "td", { class: isBetter(mine, other) ? "better" : null }, mine === null ? "–" : axis.say(mine), note ? el("small", {}, note) : null,
   );
   return el(
     "tr", {}, el("th", { class: "name", scope: "row" }, label), cell(va, vb, small[0]), cell(vb, va, small[1]),
-    el("td", {}, va !== null && vb !== null && va > 0 ? (va === vb ? "=" : ratio(vb / va)) : "–"),
+    el("td", {}, va !== null && vb !== null && va > 0 ? (isSame ? "=" : ratio(vb / va)) : "–"),
   );
 }
 
