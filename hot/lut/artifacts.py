@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch import nn
 
 from hot.export import Format, find_format
 from hot.lut.plan import Job, Work
@@ -79,7 +79,7 @@ def make_artifacts(
     ]
 
 
-def _seeded(space: Space, job: Job, works: dict[str, Work], seed: int) -> tuple[nn.Module, Shape]:
+def _seeded(space: Space, job: Job, works: dict[str, Work], seed: int) -> tuple[Any, Shape]:
     with seeded(seed):
         return _module(space, job, works)
 
@@ -98,8 +98,8 @@ def _at_precision(
     return made
 
 
-def _module(space: Space, job: Job, works: dict[str, Work]) -> tuple[nn.Module, Shape]:
-    """What the job measures, freshly initialised, and the shape (C, H, W) of its input."""
+def _module(space: Space, job: Job, works: dict[str, Work]) -> tuple[Any, Shape]:
+    """The job's torch module, freshly initialised, and the shape (C, H, W) of its input."""
     if job.architecture is not None:
         return build(space, job.architecture), space.stem_input
     work = works[job.key]
