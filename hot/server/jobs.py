@@ -1,7 +1,9 @@
 """Jobs in the database: accepted once, listed, cancelled, asked again; results by key."""
 
 import json
+import threading
 import uuid
+from collections import OrderedDict
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -26,6 +28,7 @@ from hot.server.schema import (
 )
 
 Document = dict[str, Any]
+_MAX_ANSWERS = 4096  # kept in memory, each of a few kilobytes
 
 
 class Refusal(Exception):
@@ -53,6 +56,23 @@ class Jobs:
         """Accept jobs while fewer than `max_queued` wait."""
         self._database = database
         self._max_queued = max_queued
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, Document] = OrderedDict()  # done: they change no more
+
+    def remembered(self, request: JobRequest, device: DeviceInfo) -> Document | None:
+        """The answer to a request, where it was given before; asks no database."""
+        key = request.key(device.key)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    def _remember(self, key: str, document: Document) -> Document:
+        with self._lock:
+            self._answers[key] = document
+            while len(self._answers) > _MAX_ANSWERS:
+                self._answers.popitem(last=False)
+        return document
 
     def submit(self, request: JobRequest, device: DeviceInfo) -> Document:
         """The job of a request: one done before, one in flight for the same, or a new one.
@@ -65,6 +85,8 @@ class Jobs:
             with self._database.read() as session:
                 known = _known(session, key)
             if known is not None:
+                if known["status"] == DONE:
+                    return self._remember(key, known)
                 return self._raise_priority(known, request.priority)
             try:
                 with self._database.write() as session:

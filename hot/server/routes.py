@@ -95,14 +95,15 @@ def jobs_router(service: Service) -> APIRouter:
             **errors(400, 404, 413),
         },
     )
-    def submit(wanted: JobRequest) -> Response:
+    async def submit(wanted: JobRequest) -> Response:
         """Ask for a measurement; where 404 says `artifact_unknown`, upload it and ask again."""
         device = service.device(wanted.device)
         if device is None:
             known = service.scheduler.infos
             raise ApiError(404, "device_unknown", unknown_name("device", wanted.device, known))
+        known = service.jobs.remembered(wanted, device)
         try:
-            document = service.jobs.submit(wanted, device)
+            document = known or await run_in_threadpool(service.jobs.submit, wanted, device)
         except Refusal as refusal:
             raise _refuse(refusal) from refusal
         is_done = document["status"] == DONE
