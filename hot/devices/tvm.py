@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from hot.records import MEASURES, Artifact, DeviceInfo, Measurement
 
 _KEPT = 24  # compiled artifacts: sentinel networks come back again and again
 _SESSION_S = 600
+_ANSWER_S = 10.0
 
 
 class Tvm:
@@ -122,6 +124,8 @@ class _Board:
             DeviceError: the tracker does not answer, or lends no such board.
         """
         try:
+            # TVM tries for a minute, and leaves its socket open, where nothing answers.
+            socket.create_connection((self.host, self.port), _ANSWER_S).close()
             tracker = tvm.rpc.connect_tracker(self.host, self.port)
             session = tracker.request(self.key, priority=1, session_timeout=_SESSION_S)
         except (RuntimeError, OSError) as error:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule
 from tvm_ffi import structural_hash
 
@@ -41,16 +42,34 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
     tasks = meta_schedule.relax_integration.extract_tasks(module, target)
     keys = {_key(task): task for task in tasks}
     missing = {key: task for key, task in keys.items() if done.get(key, 0) < trials}
+    if missing:  # these start processes of their own
+        builder = meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S)
+        runner = runner or _QuietRunner()
     for index, (key, task) in enumerate(missing.items()):
         log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
-        with undisturbed():
-            _tune_task(task, trials - done.get(key, 0), folder, database, runner)
+        _tune_task(task, trials - done.get(key, 0), folder, database, builder, runner)
         done = {**_read_done(folder), key: trials}
         write_json(folder / _DONE, done)
     return database
 
 
-def _tune_task(task: Any, trials: int, folder: Path, database: Any, runner: Any) -> None:
+@derived_object
+class _QuietRunner(meta_schedule.runner.PyRunner):
+    """Runs candidates on this machine while nothing else is measured here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._local = meta_schedule.runner.LocalRunner(timeout_sec=_TIMEOUT_S)
+
+    def run(self, runner_inputs: list[Any]) -> list[Any]:
+        """The futures of all candidates, which have run when they are given."""
+        with undisturbed():
+            return list(self._local.run(runner_inputs))
+
+
+def _tune_task(
+    task: Any, trials: int, folder: Path, database: Any, builder: Any, runner: Any
+) -> None:
     # MetaSchedule writes to stdout, which belongs to the results.
     logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
     contexts, weights = meta_schedule.relax_integration.extracted_tasks_to_tune_contexts(
@@ -62,8 +81,8 @@ def _tune_task(task: Any, trials: int, folder: Path, database: Any, runner: Any)
         work_dir=str(folder),
         max_trials_global=trials,
         num_trials_per_iter=min(_ROUND, trials),
-        builder=meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S),
-        runner=runner or meta_schedule.runner.LocalRunner(timeout_sec=_TIMEOUT_S),
+        builder=builder,
+        runner=runner,
         database=database,
         # Gradient-boosted trees rank candidates before they run, where that library is there.
         cost_model="xgb" if importlib.util.find_spec("xgboost") else "random",
