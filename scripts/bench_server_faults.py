@@ -1,7 +1,7 @@
 """Random kills of server, worker, database and client while a LUT is built over the network.
 
     python scripts/bench_server_faults.py --out scripts/results/server_faults.json  # half an hour
-    python scripts/bench_server_faults.py --quick                                     # minutes, 6 kills
+    python scripts/bench_server_faults.py --quick  # 6 kills
 
 The client is `hot build-lut --device http://.../waiting`, run again whenever it ends early; the
 server keeps its jobs in a PostgreSQL of its own. Server, worker and client are killed by SIGKILL,
