@@ -152,10 +152,14 @@ def _check_certificate(options: Any) -> None:
 
 
 def _tell(config: Any) -> None:
+    from hot.server.config import LOOPBACK
+
     scheme = "http" if config.certificate is None else "https"
     click.echo(f"serving on {scheme}://{config.host}:{config.port}", err=True)
     if config.tokens is None:
         click.echo("no tokens: whoever is on this machine may do everything", err=True)
+    elif config.certificate is None and config.host not in LOOPBACK:
+        click.echo("no certificate: tokens and models travel in the clear", err=True)
 
 
 def _run(server: Any, service: Any) -> None:

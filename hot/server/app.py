@@ -88,8 +88,8 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(StorageError)
     async def storage(request: Request, error: StorageError) -> Response:
         service.metrics.storage_errors.inc()
-        log.warning("the database failed a request: %s", error)
-        message = "the database cannot be used now; ask again"
+        log.warning("a request failed: %s", error)
+        message = "the database or the disk cannot be used now; ask again"
         return error_response(503, "storage", message, {"Retry-After": str(RETRY_S)})
 
     @app.exception_handler(Exception)

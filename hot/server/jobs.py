@@ -223,8 +223,9 @@ class Jobs:
 
 
 def end(row: JobRow, status: str, error: str | None = None) -> None:
-    """Give a job its final status."""
-    row.status, row.active_key, row.error = status, None, error
+    """Give a job its final status; a reason may hold what no database keeps as text."""
+    text = None if error is None else error.encode(errors="replace").decode().replace("\0", " ")
+    row.status, row.active_key, row.error = status, None, text
     row.owner, row.progress, row.finished = "", status, now()
 
 

@@ -101,11 +101,12 @@ def jobs_router(service: Service) -> APIRouter:
         if device is None:
             known = service.scheduler.infos
             raise ApiError(404, "device_unknown", unknown_name("device", wanted.device, known))
-        known = service.jobs.remembered(wanted, device)
-        try:
-            document = known or await run_in_threadpool(service.jobs.submit, wanted, device)
-        except Refusal as refusal:
-            raise _refuse(refusal) from refusal
+        document = service.jobs.remembered(wanted, device)
+        if document is None:
+            try:
+                document = await run_in_threadpool(service.jobs.submit, wanted, device)
+            except Refusal as refusal:
+                raise _refuse(refusal) from refusal
         is_done = document["status"] == DONE
         service.metrics.submitted.labels(device.key, "cached" if is_done else "accepted").inc()
         if not is_done:

@@ -184,12 +184,19 @@ class Scheduler:
             self._running[lease.job] = ""
             try:
                 self._tell(lease.job)
-                end = self._work(lane, lease)
-                self._persist(end)
+                self._persist(self._work_safely(lane, lease))
             finally:
                 self._running.pop(lease.job, None)
                 self._tell(lease.job)
         return True
+
+    def _work_safely(self, lane: Lane, lease: Lease) -> Callable[[], object]:
+        try:
+            return self._work(lane, lease)
+        except Exception:  # a job that meets a bug must end, or it would run for ever
+            log.exception("a job met a bug", extra={"job": lease.job})
+            lane.worker.close()
+            return lambda: self._leases.fail(lease, "the server met a fault of its own")
 
     def _work(self, lane: Lane, lease: Lease) -> Callable[[], object]:
         """Run one job; returns how it ends in the database."""

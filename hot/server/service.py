@@ -155,15 +155,17 @@ class Service:
 
         Raises:
             UploadRefused: no model, or one that is not run here.
+            StorageError: it cannot be checked now: no room on the disk, or no process to be had.
         """
         inspector = self._inspectors.get()
         try:
             answer = inspector.ask({"task": "inspect"}, ("upload", data))
         except WorkerLost as lost:
-            if lost.is_outside and not self.is_stopping:
-                answer = inspector.ask({"task": "inspect"}, ("upload", data))
-            else:
-                raise UploadRefused(f"the check of the model failed: {lost}") from lost
+            if lost.is_outside:  # the model is not to blame
+                raise StorageError("the check of the model was interrupted; try again") from lost
+            raise UploadRefused(f"the check of the model failed: {lost}") from lost
+        except OSError as error:
+            raise StorageError(f"the model cannot be checked now: {error}") from error
         finally:
             self._inspectors.put(inspector)
         if "format" not in answer:

@@ -109,6 +109,24 @@ def test_a_cancelled_running_job_is_told_to_its_server(database, jobs):
     assert jobs.get(job["id"])["status"] == "cancelled"
 
 
+def test_a_reason_may_hold_what_a_database_keeps_not(database, jobs):
+    job = ask(jobs)
+    one = server(database, place="one")
+    assert one.fail(one.claim((INFO.key,)), "half \ud800 and \0 zero")
+    assert "half" in jobs.get(job["id"])["error"]
+
+
+def test_an_answer_given_before_needs_no_database(database, jobs):
+    request = JobRequest(device="waits", artifact=ART, precision="fp32", input_shape=[1, 3, 8, 8])
+    assert jobs.remembered(request, INFO) is None
+    jobs.submit(request, INFO)
+    one = server(database, place="one")
+    one.finish(one.claim((INFO.key,)), '{"x": 1}')
+    assert jobs.remembered(request, INFO) is None
+    answer = jobs.submit(request, INFO)
+    assert answer["cached"] and jobs.remembered(request, INFO) == answer
+
+
 def test_jobs_come_by_priority_then_by_age(database, jobs):
     first, second, urgent = ask(jobs, 1), ask(jobs, 2), ask(jobs, 3, priority=7)
     one = server(database, place="one")
