@@ -93,14 +93,16 @@ class Client:
         return True
 
 
-def strike(victim: str, server: Server, database: Postgres, client: Client) -> bool:
+def strike(
+    victim: str, server: Server, database: Postgres, client: Client, rng: random.Random
+) -> bool:
     """Kill the victim and let it be started again; whether there was anything to kill."""
     if victim == "client":
         return client.kill()
     if victim == "worker":
         workers = server.workers()
-        for number in workers[:1]:
-            os.kill(number, signal.SIGKILL)
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
         return bool(workers)
     if victim == "database":
         database.crash()
@@ -110,6 +112,20 @@ def strike(victim: str, server: Server, database: Postgres, client: Client) -> b
     server.kill()
     server.start(is_awaited=False)
     return True
+
+
+def revive(server: Server) -> None:
+    """Start a server again that found no database when it was started; as a supervisor would.
+
+    Raises:
+        SystemExit: it ended for another reason.
+    """
+    assert server.process is not None
+    words = (server.folder / "server.log").read_text()[-3000:]
+    if server.process.returncode != 2 or "database" not in words:
+        raise SystemExit(f"the server ended by itself:\n{words}")
+    time.sleep(0.5)
+    server.start(is_awaited=False)
 
 
 def disturb(
@@ -123,7 +139,7 @@ def disturb(
     client.start()
     while time.monotonic() < end:
         if not server.is_alive:
-            raise SystemExit(f"the server ended by itself; see {server.folder / 'server.log'}")
+            revive(server)
         if client.is_done():
             print(f"LUT {client.seed} finished after {client.n_runs} runs of the client, {kills}")
             if kills.total() >= options.kills:
@@ -132,7 +148,7 @@ def disturb(
             client.start()
         if kills.total() < options.kills and time.monotonic() > strike_at:
             victim = rng.choice(VICTIMS)
-            kills[victim] += strike(victim, server, database, client)
+            kills[victim] += strike(victim, server, database, client, rng)
             strike_at = time.monotonic() + rng.uniform(*options.pause_s)
         time.sleep(0.05)
     raise SystemExit(f"not finished after {_LIMIT_S:.0f} s, {kills}")
