@@ -42,12 +42,15 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
     tasks = meta_schedule.relax_integration.extract_tasks(module, target)
     keys = {_key(task): task for task in tasks}
     missing = {key: task for key, task in keys.items() if done.get(key, 0) < trials}
+    # MetaSchedule writes to stdout, which belongs to the results.
+    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
     if missing:  # these start processes of their own
         builder = meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S)
         runner = runner or _QuietRunner()
     for index, (key, task) in enumerate(missing.items()):
         log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
-        _tune_task(task, trials - done.get(key, 0), folder, database, builder, runner)
+        numbers = range(done.get(key, 0), trials)
+        _tune_task(task, numbers, folder, database, builder, runner)
         done = {**_read_done(folder), key: trials}
         write_json(folder / _DONE, done)
     return database
@@ -68,24 +71,28 @@ class _QuietRunner(meta_schedule.runner.PyRunner):
 
 
 def _tune_task(
-    task: Any, trials: int, folder: Path, database: Any, builder: Any, runner: Any
+    task: Any, trials: range, folder: Path, database: Any, builder: Any, runner: Any
 ) -> None:
-    # MetaSchedule writes to stdout, which belongs to the results.
-    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
+    # Where gradient-boosted trees rank candidates before they run, an evolution of them pays;
+    # without that library candidates are drawn at random.
+    has_trees = importlib.util.find_spec("xgboost") is not None
     contexts, weights = meta_schedule.relax_integration.extracted_tasks_to_tune_contexts(
-        [task], str(folder), num_threads=1, seed=0
+        [task],
+        str(folder),
+        strategy="evolutionary" if has_trees else "replay-trace",
+        num_threads=1,
+        seed=trials.start,
     )
     meta_schedule.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
         work_dir=str(folder),
-        max_trials_global=trials,
-        num_trials_per_iter=min(_ROUND, trials),
+        max_trials_global=len(trials),
+        num_trials_per_iter=min(_ROUND, len(trials)),
         builder=builder,
         runner=runner,
         database=database,
-        # Gradient-boosted trees rank candidates before they run, where that library is there.
-        cost_model="xgb" if importlib.util.find_spec("xgboost") else "random",
+        cost_model="xgb" if has_trees else "random",
     )
 
 
