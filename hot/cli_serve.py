@@ -1,5 +1,6 @@
 """The commands of the profiling server: `hot serve`, `hot token`."""
 
+import json
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ from hot.errors import DeviceError, InputError
 
 _PATH = click.Path(path_type=Path)
 _NEEDED = "fastapi", "uvicorn", "prometheus_client", "starlette"
+
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 @click.command()
@@ -56,7 +59,8 @@ _NEEDED = "fastapi", "uvicorn", "prometheus_client", "starlette"
     show_default=True,
     help="Requests a second of one token.",
 )
-def serve(worker_memory: str, max_artifact: str, **settings: Any) -> None:
+@_json
+def serve(worker_memory: str, max_artifact: str, as_json: bool, **settings: Any) -> None:
     """Measure and estimate for others: the profiling server, on the machine of the device.
 
     Example: hot serve --device cpu --store jobs.db --tokens tokens.yaml
@@ -103,7 +107,7 @@ def serve(worker_memory: str, max_artifact: str, **settings: Any) -> None:
     service.start()
     log_as_json()
     try:
-        _run(uvicorn.Server(options), service)
+        _run(uvicorn.Server(options), service, as_json)
     finally:
         service.stop()
 
@@ -121,14 +125,16 @@ def serve(worker_memory: str, max_artifact: str, **settings: Any) -> None:
     "--days", type=click.FloatRange(0, min_open=True), help="Until it expires; else never."
 )
 @click.option("--tokens", type=_PATH, required=True, help="File that keeps its digest.")
-def token(name: str, role: str, days: float | None, tokens: Path) -> None:
+@_json
+def token(name: str, role: str, days: float | None, tokens: Path, as_json: bool) -> None:
     """Make a token for hot serve; it is shown once. One of the same name is replaced.
 
     Example: hot token laptop --role measure --days 90 --tokens tokens.yaml
     """
     from hot.server.auth import add_token
 
-    click.echo(add_token(tokens, name, role, days))
+    made = add_token(tokens, name, role, days)
+    click.echo(json.dumps({"name": name, "role": role, "token": made}) if as_json else made)
 
 
 def _leave_last_core() -> tuple[int, ...]:
@@ -151,18 +157,22 @@ def _check_certificate(options: Any) -> None:
         ) from error
 
 
-def _tell(config: Any) -> None:
+def _tell(service: Any, as_json: bool) -> None:
     from hot.server.config import LOOPBACK
 
+    config = service.config
     scheme = "http" if config.certificate is None else "https"
-    click.echo(f"serving on {scheme}://{config.host}:{config.port}", err=True)
+    url = f"{scheme}://{config.host}:{config.port}"
+    if as_json:
+        click.echo(json.dumps({"url": url, "devices": sorted(service.scheduler.infos)}))
+    click.echo(f"serving {', '.join(sorted(service.scheduler.infos))} on {url}", err=True)
     if config.tokens is None:
         click.echo("no tokens: whoever is on this machine may do everything", err=True)
     elif config.certificate is None and config.host not in LOOPBACK:
         click.echo("no certificate: tokens and models travel in the clear", err=True)
 
 
-def _run(server: Any, service: Any) -> None:
+def _run(server: Any, service: Any, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT; then those who wait are answered, and jobs given back."""
     ending = threading.Event()
 
@@ -176,7 +186,7 @@ def _run(server: Any, service: Any) -> None:
         while thread.is_alive() and not server.started and not ending.wait(0.05):
             pass
         if server.started:
-            _tell(service.config)
+            _tell(service, as_json)
         while thread.is_alive() and not ending.wait(0.2):
             pass
         service.is_stopping = True
