@@ -42,8 +42,7 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
     tasks = meta_schedule.relax_integration.extract_tasks(module, target)
     keys = {_key(task): task for task in tasks}
     missing = {key: task for key, task in keys.items() if done.get(key, 0) < trials}
-    # MetaSchedule writes to stdout, which belongs to the results.
-    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
+    _keep_quiet()
     if missing:  # these start processes of their own
         builder = meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S)
         runner = runner or _QuietRunner()
@@ -75,6 +74,7 @@ def _tune_task(
 ) -> None:
     # Where gradient-boosted trees rank candidates before they run, an evolution of them pays;
     # without that library candidates are drawn at random.
+    _keep_quiet()
     has_trees = importlib.util.find_spec("xgboost") is not None
     contexts, weights = meta_schedule.relax_integration.extracted_tasks_to_tune_contexts(
         [task],
@@ -94,6 +94,11 @@ def _tune_task(
         database=database,
         cost_model="xgb" if has_trees else "random",
     )
+
+
+def _keep_quiet() -> None:
+    """MetaSchedule writes to stdout, which belongs to results, at a level that it sets anew."""
+    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.CRITICAL)
 
 
 def _key(task: Any) -> str:
