@@ -45,7 +45,7 @@ def test_random_requests_by_the_openapi_document_find_no_fault(in_process, tmp_p
             "--phases", "examples,coverage,fuzzing", "--request-timeout", "60",
             "--exclude-path-regex", "events", "-H", f"Authorization: Bearer {token}",
             "--checks", "all", "--exclude-checks", "positive_data_acceptance",
-            "--max-response-time", "60",
+            "--max-response-time", "60", "--suppress-health-check", "all",
         ],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
