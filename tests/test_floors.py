@@ -80,7 +80,9 @@ def test_a_room_imports_lower_floors_and_itself(path):
             assert room in HEAVY[top], f"{room} imports {top}"
 
 
-@pytest.mark.parametrize("module", ["hot", "hot.space", "hot.records", "hot.autosearch", "hot.cli"])
+@pytest.mark.parametrize(
+    "module", ["hot", "hot.space", "hot.records", "hot.lut", "hot.autosearch", "hot.cli"]
+)
 def test_importing_a_light_room_does_not_load_the_heavy_packages(module):
     code = (
         f"import sys, {module}\n"

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from hot.devices.analytic import Analytic, description_files
 from hot.devices.contract import Device
-from hot.devices.cuda import missing_cuda
 from hot.devices.ethos_u import ethos_u_rows
-from hot.devices.onnxruntime import OnnxRuntimeCpu
 from hot.devices.row import DeviceRow, needs
 from hot.errors import DeviceError, InputError, unknown_name
 from hot.files import read_yaml
@@ -23,6 +21,12 @@ _TRUTH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "
 # Light makers: what they import is loaded when a device is made, not when its name is listed.
 
 
+def _cpu(threads: int = 1) -> Device:
+    from hot.devices.onnxruntime import OnnxRuntimeCpu
+
+    return OnnxRuntimeCpu(threads)
+
+
 def _litert(threads: int = 1) -> Device:
     from hot.devices.litert import LiteRtCpu
 
@@ -33,6 +37,12 @@ def _cuda(gpu: int = 0, tf32: bool = False) -> Device:
     from hot.devices.cuda import Cuda
 
     return Cuda(gpu, tf32)
+
+
+def _missing_cuda() -> str | None:
+    from hot.devices.cuda import missing_cuda
+
+    return missing_cuda()
 
 
 def _openvino(threads: int = 1) -> Device:
@@ -50,7 +60,7 @@ def _tvm(
 
 
 DEVICES: dict[str, DeviceRow] = {
-    "cpu": DeviceRow(OnnxRuntimeCpu, MEASURES, "this machine's processor, through ONNX Runtime"),
+    "cpu": DeviceRow(_cpu, MEASURES, "this machine's processor, through ONNX Runtime"),
     "litert": DeviceRow(
         _litert,
         MEASURES,
@@ -73,7 +83,7 @@ DEVICES: dict[str, DeviceRow] = {
         _cuda,
         MEASURES,
         "an NVIDIA GPU, through ONNX Runtime's CUDA provider",
-        missing_cuda,
+        _missing_cuda,
     ),
     "analytic": DeviceRow(Analytic, ESTIMATES, "a roofline of counts, from a YAML description"),
     **ethos_u_rows(),

@@ -2,7 +2,7 @@
 
 from hot.errors import InputError, unknown_name
 from hot.export.format import Format
-from hot.export.onnx import export_onnx, export_onnx_all, part_of
+from hot.export.onnx import export_onnx, export_onnx_all
 from hot.export.quantize import CALIBRATIONS, QUANTIZERS, load_model, quantize
 from hot.export.tflite import export_tflite
 from hot.export.tflite_file import TfliteModel
@@ -22,7 +22,6 @@ __all__ = [
     "export_tflite_all",
     "find_format",
     "load_model",
-    "part_of",
     "quantize",
     "quantize_tflite",
 ]

@@ -42,9 +42,8 @@ from onnxruntime.quantization import (
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from hot.errors import DeployError, InputError, unknown_name
-from hot.export.onnx import part_of
 from hot.files import atomic_path
-from hot.records import Artifact
+from hot.records import Artifact, part_of
 
 CALIBRATIONS = {
     "minmax": CalibrationMethod.MinMax,

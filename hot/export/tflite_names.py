@@ -12,9 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from hot.export.onnx import in_part, part_of
+from hot.export.onnx import in_part
 from hot.export.tflite_file import operator_names, pack, unpack
 from hot.nn import Part
+from hot.records import part_of
 
 _SEPARATOR = re.compile(r";+\d*")
 

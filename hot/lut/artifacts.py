@@ -1,16 +1,20 @@
-"""Artifacts of jobs: networks and single pieces of work, at any precision."""
+"""Artifacts of jobs: networks and single pieces of work, at any precision.
+
+Torch comes with the first artifact, not with this room: who reads look-up tables does without it.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hot.export import Format, find_format
 from hot.lut.plan import Job, Work
-from hot.nn import build, build_block, build_head, seeded
 from hot.records import STEM, Artifact
 from hot.space import Shape, Space
+
+if TYPE_CHECKING:
+    from hot.export import Format
 
 _N_CALIBRATION = 2  # latency does not depend on the values of the ranges
 
@@ -33,6 +37,8 @@ def make_artifact(
         StorageError: `folder` cannot be written.
         DeployError: the network cannot be quantised.
     """
+    from hot.export import find_format
+
     form = find_format(format_name)
     module, shape = _seeded(space, job, works, seed)
     artifact = form.export(module, shape, folder / f"fp32{form.suffix}")
@@ -56,6 +62,8 @@ def make_artifacts(
         StorageError: `folder` cannot be written.
         DeployError: a network cannot be exported or quantised.
     """
+    from hot.export import find_format
+
     form = find_format(format_name)
     places = [folder / str(index) for index in range(len(jobs))]
     for place in places:
@@ -80,12 +88,14 @@ def make_artifacts(
 
 
 def _seeded(space: Space, job: Job, works: dict[str, Work], seed: int) -> tuple[Any, Shape]:
+    from hot.nn import seeded
+
     with seeded(seed):
         return _module(space, job, works)
 
 
 def _at_precision(
-    artifact: Artifact, precision: str, folder: Path, seed: int, form: Format
+    artifact: Artifact, precision: str, folder: Path, seed: int, form: "Format"
 ) -> Artifact:
     if precision == "fp32":
         return artifact
@@ -100,6 +110,8 @@ def _at_precision(
 
 def _module(space: Space, job: Job, works: dict[str, Work]) -> tuple[Any, Shape]:
     """The job's torch module, freshly initialised, and the shape (C, H, W) of its input."""
+    from hot.nn import build, build_block, build_head
+
     if job.architecture is not None:
         return build(space, job.architecture), space.stem_input
     work = works[job.key]

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hot.export import part_of
-from hot.records import NodeTime
+from hot.records import NodeTime, part_of
 
 _PREPARES_NEXT = "ReorderInput"
 

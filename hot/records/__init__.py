@@ -1,6 +1,6 @@
 """Records: what crosses the borders of rooms, each with one file form; no torch."""
 
-from hot.records.artifact import Artifact
+from hot.records.artifact import Artifact, part_of
 from hot.records.budget import RESOURCE_LABELS, Budget, format_resource, parse_budget, parse_quality
 from hot.records.candidate import Candidate
 from hot.records.document import from_document, load_record, save_record, to_document
@@ -60,6 +60,7 @@ __all__ = [
     "now",
     "parse_budget",
     "parse_quality",
+    "part_of",
     "processor",
     "provenance",
     "save_record",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hot.errors import InputError
+from hot.lut import find_luts
 
 Stamp = tuple[tuple[str, int, int], ...]
 MOST_BYTES = 64 * 2**20
@@ -23,8 +24,6 @@ def list_luts(folder: Path | None) -> dict[str, Path]:
 
     A file of the folder stands in place of a shipped one of its name.
     """
-    from hot.lut import find_luts  # loads torch: a server without readers of pages does without
-
     found = dict(find_luts())
     if folder is not None:
         for path in _inside(folder, [*folder.glob("*.json"), *folder.glob("*/*.json")]):

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from hot.errors import HotError
+from hot.lut import find_luts, load_lut
 from hot.server.auth import Caller
 from hot.server.errors import ApiError, Json, errors
 from hot.server.grid import lay_out
@@ -107,8 +108,6 @@ def _lut(name: str, path: Path) -> LutDetail:
 
 @lru_cache(maxsize=256)
 def _show_lut(name: str, path: Path, stamp: Stamp) -> LutDetail:
-    from hot.lut import find_luts, load_lut  # loads torch, see `list_luts`
-
     lut = load_lut(path)
     source = "shipped" if path in find_luts().values() else "folder"
     return show_lut(name, source, lut, lay_out(lut))

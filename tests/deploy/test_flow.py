@@ -264,7 +264,7 @@ def test_a_run_that_cannot_be_written_is_a_storage_error(fresh, data, device, se
 
 
 def test_the_bundled_model_is_named_by_part_for_the_profiler(deployed):
-    from hot.export import part_of
+    from hot.records import part_of
 
     run, deployment = deployed
     nodes = onnx.load(run.file(deployment.bundle, MODEL)).graph.node

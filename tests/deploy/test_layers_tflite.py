@@ -12,8 +12,7 @@ from torch import nn
 from hot.deploy import deploy, layer_noise, load_bundle
 from hot.devices import Compiler, make_device
 from hot.errors import DeployError, InputError
-from hot.export import part_of
-from hot.records import Deployment, RunFolder
+from hot.records import Deployment, RunFolder, part_of
 from hot.space import Shape
 
 

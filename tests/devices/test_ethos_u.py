@@ -10,9 +10,9 @@ from torch import nn
 
 from hot.devices import Settings, known_devices, make_device
 from hot.errors import DeployError, InputError
-from hot.export import export_tflite, part_of, quantize_tflite
+from hot.export import export_tflite, quantize_tflite
 from hot.nn import build
-from hot.records import Artifact
+from hot.records import Artifact, part_of
 from hot.space import Shape, load_space
 
 MISSING = known_devices()["ethos-u55-128"].missing()

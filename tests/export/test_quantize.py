@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hot.errors import DeployError, InputError, StorageError
-from hot.export import CALIBRATIONS, QUANTIZERS, export_onnx, part_of, quantize
+from hot.export import CALIBRATIONS, QUANTIZERS, export_onnx, quantize
 from hot.nn import build
-from hot.records import Artifact
+from hot.records import Artifact, part_of
 from hot.space import PRECISIONS, load_space
 
 

@@ -87,7 +87,7 @@ def test_the_same_again_is_the_same_file_leaves_the_module_alone_and_says_nothin
 
 
 def test_every_operator_of_a_network_tells_its_part(exported, quantised):
-    from hot.export import part_of
+    from hot.records import part_of
 
     space = load_space("digits", width=0.7)
     parts = {"stem", "head", *(name for slot in space.slots for name in slot.parts)}
@@ -205,7 +205,8 @@ class Backbone(nn.Module):
 
 
 def test_in_a_grafted_network_parts_are_told_and_all_else_is_the_stem(tmp_path):
-    from hot.export import export_tflite, part_of
+    from hot.export import export_tflite
+    from hot.records import part_of
 
     artifact = export_tflite(Backbone().eval(), Shape(3, 8, 8), tmp_path / "a.tflite")
     _, _, rows = graph_of(artifact)
@@ -286,7 +287,8 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
 @pytest.mark.slow
 def test_a_whole_architecture_with_other_choices_is_named_too(tmp_path):
     """Every operator of the MobileNetV2 space at once, five layers deep."""
-    from hot.export import export_tflite, part_of
+    from hot.export import export_tflite
+    from hot.records import part_of
 
     space = load_space("mobilenetv2", resolution=32)
     rng = np.random.default_rng(5)

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from hot.errors import SpaceError
-from hot.export import export_onnx, part_of
+from hot.export import export_onnx
 from hot.nn import build, discover, seeded, space_from_model
+from hot.records import part_of
 from hot.space import Shape
 
 MODELS = [
