@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hot.files import read_json, write_text
+from hot.lut import load_lut
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results"
@@ -339,6 +340,78 @@ def solver(document: dict[str, Any]) -> list[str]:
     return [*lines, "", f"Harder programs of 46 x 197, the slowest of the seeds: {harder}."]
 
 
+def npu(document: dict[str, Any]) -> list[str]:
+    """Other operators on Ethos-U: what they save, and at what accuracy."""
+    found = document["replacement"]
+    lines = [
+        "### Operator replacement on Ethos-U",
+        "",
+        f"`{found['command']}`: the network of least latency with no fewer MACs than MobileNetV2, "
+        "by the shipped LUTs, which are estimates of Arm's compiler. Stem and head with 1000 "
+        "classes stay, so that the whole network saves less than its blocks. MACs alone are a poor "
+        "quality: these networks have about half of MobileNetV2's parameters, and they were not "
+        f"trained here. {where(found)}",
+        "",
+        "| NPU | pixels | MobileNetV2 | least | whole network | blocks | fused | sandglass |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in found["results"]:
+        kinds = {
+            kind: ", ".join(s for s, choice in row["slots"].items() if choice.startswith(kind))
+            for kind in ("fused", "sandglass")
+        }
+        lines.append(
+            f"| {row['npu']} | {row['resolution']} | {row['original_ms']:.2f} ms | "
+            f"{row['least_ms']:.2f} ms | -{row['reduction']:.0%} | "
+            f"-{row['reduction_of_blocks']:.0%} | {kinds['fused'] or '-'} | "
+            f"{kinds['sandglass'] or '-'} |"
+        )
+    return [*lines, "", *shipped()]
+
+
+def shipped() -> list[str]:
+    """How well the LUTs that ship with hot predict whole networks."""
+    lines = [
+        "Checks of the shipped LUTs (`python scripts/build_luts.py`) on 30 held-out networks each:",
+        "",
+        "| LUT | mean error | worst | Spearman |",
+        "| --- | --- | --- | --- |",
+    ]
+    for path in sorted((ROOT / "luts").glob("ethos-*/*.json")):
+        table = load_lut(path)
+        if table.check is not None:
+            lines.append(
+                f"| {table.device.name}, {table.space.rsplit('-', 1)[0]} | "
+                f"{table.check.mean_error:.1%} | {table.check.worst_error:.1%} | "
+                f"{table.check.spearman:.4f} |"
+            )
+    return lines
+
+
+def farm(document: dict[str, Any]) -> list[str]:
+    """Two servers against one."""
+    return [
+        "### Two servers",
+        "",
+        f"`{document['command']}`: {document['ratio']:.2f} times the throughput of one, on a "
+        f"device whose measurement waits {document['options']['wait_ms']:.0f} ms. {where(document)}",
+    ]
+
+
+def server_faults(document: dict[str, Any]) -> list[str]:
+    """Kills during a build."""
+    kills = document["kills"]
+    counts = ", ".join(f"{n} of the {kind}" for kind, n in sorted(kills.items()))
+    equal = "equals" if document["is_equal"] else "DIFFERS from"
+    return [
+        "### Kills",
+        "",
+        f"`{document['command']}`: {sum(kills.values())} kills ({counts}) during a LUT build "
+        f"over a profiling server, {document['seconds'] / 60:.0f} minutes; the LUT {equal} the "
+        f"undisturbed one in keys and count. {where(document)}",
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "quickstart": quickstart,
     "cifar": cifar,
@@ -347,6 +420,9 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "inherit": inherit,
     "backbones": backbones,
     "lut": lut,
+    "npu": npu,
+    "farm": farm,
+    "server_faults": server_faults,
     "solver": solver,
     "picks": picks,
     "evolution": evolution,
