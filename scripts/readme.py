@@ -390,11 +390,12 @@ def shipped() -> list[str]:
 
 def farm(document: dict[str, Any]) -> list[str]:
     """Two servers against one."""
+    wait_ms = document["options"]["wait_ms"]
     return [
         "### Two servers",
         "",
         f"`{document['command']}`: {document['ratio']:.2f} times the throughput of one, on a "
-        f"device whose measurement waits {document['options']['wait_ms']:.0f} ms. {where(document)}",
+        f"device whose measurement waits {wait_ms:.0f} ms. {where(document)}",
     ]
 
 
