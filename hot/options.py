@@ -57,7 +57,7 @@ device_options = options(
 lut_options = options(
     click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int16, int8."),
     click.option(
-        "--method", help="in-context (default where the device measures) or isolated (estimates)."
+        "--method", help="in-context, isolated or fitted; by default what suits the device."
     ),
     click.option("--store", help="Database of LUTs: SQLite file or URL; else HOT_CACHE/luts.db."),
     click.option(
