@@ -77,7 +77,7 @@ DEVICES: dict[str, DeviceRow] = {
         _tvm,
         MEASURES,
         "this machine's processor, or a board behind a tracker, through TVM's compiler",
-        needs("tvm", "tvm"),
+        needs("tvm", "tvm", "psutil"),
     ),
     "cuda": DeviceRow(
         _cuda,

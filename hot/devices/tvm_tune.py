@@ -17,6 +17,7 @@ from hot.files import read_json, write_json
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 120.0  # of building or running one round; a busy machine starts workers slowly
 _ROUND = 32
+_NEVER_S = 1e9
 _DONE = "trials.json"
 
 
@@ -31,6 +32,7 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
         runner: of MetaSchedule, what candidates run on; by default this machine.
 
     Raises:
+        RuntimeError: no trial of an operator ran.
         StorageError: the folder cannot be written.
     """
     try:
@@ -50,6 +52,11 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
         log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
         numbers = range(done.get(key, 0), trials)
         _tune_task(task, numbers, folder, database, builder, runner)
+        if not _has_record(task, database):
+            raise RuntimeError(
+                f"none of {trials} trials of its operator {task.task_name} ran; "
+                f"raise trials, or read why in {folder / 'logs'}"
+            )
         done = {**_read_done(folder), key: trials}
         write_json(folder / _DONE, done)
     return database
@@ -94,6 +101,15 @@ def _tune_task(
         database=database,
         cost_model="xgb" if has_trees else "random",
     )
+
+
+def _has_record(task: Any, database: Any) -> bool:
+    """Whether a trial of the operator ran; MetaSchedule counts 1e10 s for one that did not."""
+    module = task.dispatched[0]
+    if not database.has_workload(module):
+        return False
+    best = database.get_top_k(database.commit_workload(module), 1)
+    return any(float(seconds) < _NEVER_S for record in best for seconds in record.run_secs or [])
 
 
 def _keep_quiet() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hot.devices import Settings, make_device, needs, remake_device
 from hot.errors import DeviceError, InputError
 
-if needs("tvm", "tvm")() is not None and os.environ.get("CI") != "true":
-    pytest.skip(str(needs("tvm", "tvm")()), allow_module_level=True)
+if needs("tvm", "tvm", "psutil")() is not None and os.environ.get("CI") != "true":
+    pytest.skip(str(needs("tvm", "tvm", "psutil")()), allow_module_level=True)
 
 QUICK = Settings(warmup=0, repetitions=3, best_of=1, max_remeasure=0, memory=False)
 FLOPS_UNTUNED = 1e7  # no processor and no code of TVM is as slow
