@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ try:
 except ModuleNotFoundError:  # not a POSIX system: measurements do not wait for one another there
     fcntl = None  # type: ignore[assignment]
 
+log = logging.getLogger(__name__)
 _NICE = -20  # the first in the queue; only for an administrator
 _LOCK = Path(tempfile.gettempdir()) / "hot-cpu.lock"
 
@@ -78,7 +80,11 @@ def _turn() -> Iterator[None]:
         return
     try:
         if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("waiting: another process measures on this machine (it holds %s)", _LOCK)
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -54,7 +54,8 @@ def export_tflite(module: nn.Module, shape: Shape, path: str | os.PathLike[str])
     """
     wrapped = ChannelsLast(prepared(module, shape)).eval()
     channels, height, width = shape
-    content = converted(wrapped, (torch.zeros(1, height, width, channels),))
+    sample = torch.zeros(1, height, width, channels)
+    content = converted(wrapped, (sample,), type(module).__name__)
     with atomic_path(path) as temporary:
         temporary.write_bytes(name_by_part(content, wrapped))
     return Artifact(Path(path), "fp32", (1, *shape))
@@ -67,8 +68,11 @@ def prepared(module: nn.Module, shape: Shape) -> nn.Module:
     return pool_input(fixed, shape)
 
 
-def converted(module: nn.Module, samples: tuple[Tensor, ...]) -> bytes:
+def converted(module: nn.Module, samples: tuple[Tensor, ...], name: str) -> bytes:
     """The converter's file of a module that takes maps with channels last.
+
+    Args:
+        name: of what is converted, for the user.
 
     Raises:
         DeployError: the module uses what TFLite cannot say, or the converter is not installed.
@@ -80,9 +84,7 @@ def converted(module: nn.Module, samples: tuple[Tensor, ...]) -> bytes:
         except Exception as error:  # torch.export, jax and MLIR each raise their own
             lines = str(error).strip().splitlines()
             reason = lines[0] if lines else type(error).__name__
-            raise DeployError(
-                f"{type(module).__name__} cannot be written as TFLite: {reason}"
-            ) from error
+            raise DeployError(f"{name} cannot be written as TFLite: {reason}") from error
     return content
 
 

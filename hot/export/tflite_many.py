@@ -42,7 +42,8 @@ def export_tflite_all(
         ChannelsLast(prepared(module, shape)) for module, shape in zip(modules, shapes, strict=True)
     ]
     samples = tuple(torch.zeros(1, s.height, s.width, s.channels) for s in shapes)
-    whole = unpack(converted(SideBySide(wrapped).eval(), samples))
+    names = ", ".join(sorted({type(module).__name__ for module in modules}))
+    whole = unpack(converted(SideBySide(wrapped).eval(), samples, names))
     order = _inputs(whole)
     made = []
     for index, (one, shape, path) in enumerate(zip(wrapped, shapes, paths, strict=True)):
