@@ -18,8 +18,9 @@ from hot.devices.robust import midmean
 from hot.devices.sampling import Run, host_timed, sample_artifacts
 from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
 
-# One network (0.82 ms alone) took 6 % longer among 23 others with two runs to warm up and the fastest
-# of three; with six and ten it took the same. LUTs are built of larger groups than they are checked.
+# One network (0.82 ms alone) took 6 % longer among 23 others with two runs to warm up and the
+# fastest of three; with six and ten it took the same. Groups that build a LUT are larger than those
+# that check it.
 _LEAST_WARMUP = 6
 
 
