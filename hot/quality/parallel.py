@@ -1,8 +1,10 @@
 """Work on a list in forked processes of one thread each."""
 
+import logging
 import multiprocessing
 import os
 import queue
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -13,18 +15,20 @@ from hot.errors import TrainingError
 T = TypeVar("T")
 R = TypeVar("R")
 _POLL_S = 1.0
+log = logging.getLogger(__name__)
 
 
 def in_processes(work: Callable[[T], R], items: Sequence[T], n_processes: int) -> Iterator[R]:
     """The results of `work`, as they come.
 
     Two processes of one thread each do more than one of two threads: blocks are small. They are
-    forked, so that `work` may be any function; on a GPU or where there is no fork, give 1.
+    forked, so that `work` may be any function; on a GPU, give 1. Where a fork is not safe, this
+    process does one after the other.
 
     Raises:
         TrainingError: a process ended without a result, for example killed for its memory.
     """
-    if n_processes <= 1 or len(items) <= 1 or not hasattr(os, "fork"):
+    if n_processes <= 1 or len(items) <= 1 or not _may_fork():
         yield from map(work, items)
         return
     context: Any = multiprocessing.get_context("fork")
@@ -48,6 +52,18 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], n_processes: int) -
         for process in crew:
             process.terminate()
             process.join()
+
+
+def _may_fork() -> bool:
+    """Whether children of this process can train.
+
+    Not once TFLite files were made here: JAX, which their converter loads, has threads, and so has
+    torch's autograd after it, which a fork does not carry over.
+    """
+    if "jax" in sys.modules:
+        log.info("a converter with threads runs in this process: work is not spread over processes")
+        return False
+    return hasattr(os, "fork")
 
 
 def _work(work: Callable[[T], R], items: Sequence[T], waiting: Any, results: Any) -> None:

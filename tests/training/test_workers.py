@@ -80,11 +80,11 @@ def test_every_candidate_ends_with_its_best_trial_and_failed_ones_do_no_harm(
 def test_a_killed_workers_trial_goes_on_in_another_process(run, make_candidates, space, tmp_path):
     base = replace(BASE, epochs=4)
     folder = run.file("training", "c0", "trial-0")
-    killed = []
+    killed, others = [], children()  # earlier tests may have left some
 
     def kill():
         wait_for((folder / "checkpoint.pt").exists)
-        killed.extend(children())
+        killed.extend(pid for pid in children() if pid not in others)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
