@@ -1,5 +1,6 @@
 """TVM: artifacts compiled to this machine's processor, or to a board that a tracker knows."""
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -127,7 +128,8 @@ class _Board:
             # TVM tries for a minute, and leaves its socket open, where nothing answers.
             socket.create_connection((self.host, self.port), _ANSWER_S).close()
             tracker = tvm.rpc.connect_tracker(self.host, self.port)
-            session = tracker.request(self.key, priority=1, session_timeout=_SESSION_S)
+            with contextlib.closing(tracker):
+                session = tracker.request(self.key, priority=1, session_timeout=_SESSION_S)
         except (RuntimeError, OSError) as error:
             raise DeviceError(
                 f"no board {self.key!r} from the tracker {self.host}:{self.port}: "
@@ -138,7 +140,7 @@ class _Board:
             executable.export_library(
                 str(path), **({"cc": self._compiler} if self._compiler else {})
             )
-            session.upload(str(path))
+            session.upload(bytearray(path.read_bytes()), target=path.name)
         return session.load_module("artifact.so"), session.cpu(0)
 
     def runner(self) -> Any:
