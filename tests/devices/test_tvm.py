@@ -1,5 +1,6 @@
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,15 +94,17 @@ def board():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     run = [sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1"]
-    tracker = subprocess.Popen([*run, "--port", str(port), "--port-end", str(port + 1)])
+    tracker = subprocess.Popen(
+        [*run, "--port", str(port), "--port-end", str(port + 1)], start_new_session=True
+    )
     serve = [sys.executable, "-m", "tvm.exec.rpc_server", "--host", "127.0.0.1"]
     serve += ["--tracker", f"127.0.0.1:{port}", "--key", "desk"]
-    server = subprocess.Popen(serve)
+    server = subprocess.Popen(serve, start_new_session=True)
     try:
         yield f"127.0.0.1:{port}"
     finally:
         for process in (server, tracker):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # with the workers that it started
             process.wait(20)
 
 
