@@ -1,6 +1,5 @@
 """This machine's processor, measured through LiteRT with its XNNPACK kernels."""
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,51 +7,29 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from hot.devices.contract import Settings
-from hot.devices.energy import MEASURED_ENERGY, find_rapl
-from hot.devices.fingerprint import host_fingerprint
-from hot.devices.quiet import choose_cores
-from hot.devices.sampling import Run, host_timed, sample_artifacts
-from hot.records import MEASURES, Artifact, DeviceInfo, Measurement
+from hot.devices.host import HostCpu
+from hot.devices.sampling import Run, host_timed
+from hot.records import Artifact
 
 
-class LiteRtCpu:
-    """The processor of this machine, with pinned threads."""
+def litert_cpu(threads: int = 1) -> HostCpu:
+    """The processor of this machine through LiteRT.
 
-    def __init__(self, threads: int = 1) -> None:
-        """Use `threads` cores.
-
-        Raises:
-            DeviceError: this process may not use as many.
-        """
-        self._threads = threads
-        self._cores = choose_cores("litert", threads)
-        self._meter = find_rapl()
-
-    def describe(self) -> DeviceInfo:
-        """The device as it stands, with processor, runtime and threads in its fingerprint."""
-        options = {"threads": str(self._threads), "kernels": "xnnpack"}
-        runtime = {"runtime": "litert", "runtime_version": version("ai-edge-litert")}
-        return DeviceInfo(
-            "litert",
-            MEASURES,
-            ("fp32", "int8"),
-            {**host_fingerprint(), **runtime, **options},
-            formats=("tflite",),
-            energy=None if self._meter is None else MEASURED_ENERGY,
-            # No times of nodes are told, and blocks alone run from warm caches: their sums were
-            # 14 % off whole networks at fp32 and 6 % at int8, fitted ones 3 % at both.
-            method="fitted",
-        )
-
-    def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
-        """Latency of the artifact; see `Settings` for how a sample is taken."""
-        return self.measure_all([artifact], settings)[0]
-
-    def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
-        """Latencies of all artifacts, sampled in rounds over them in random order."""
-        runtime = LiteRt(self._threads)
-        return sample_artifacts(runtime, artifacts, settings, self._cores, self._meter)
+    Raises:
+        DeviceError: this process may not use as many threads.
+    """
+    runtime = {"runtime": "litert", "runtime_version": version("ai-edge-litert")}
+    return HostCpu(
+        "litert",
+        threads,
+        LiteRt,
+        ("fp32", "int8"),
+        {**runtime, "kernels": "xnnpack"},
+        formats=("tflite",),
+        # No times of nodes are told, and blocks alone run from warm caches: their sums were
+        # 14 % off whole networks at fp32 and 6 % at int8, fitted ones 3 % at both.
+        method="fitted",
+    )
 
 
 class LiteRt:

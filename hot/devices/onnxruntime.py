@@ -7,51 +7,24 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from hot.devices.contract import Settings
-from hot.devices.energy import MEASURED_ENERGY, find_rapl
-from hot.devices.fingerprint import host_fingerprint
+from hot.devices.host import HostCpu
 from hot.devices.profile import read_profile
-from hot.devices.quiet import choose_cores
-from hot.devices.sampling import Run, host_timed, sample_artifacts
-from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
+from hot.devices.sampling import Run, host_timed
+from hot.records import Artifact, NodeTime
 
 _PROVIDERS = ["CPUExecutionProvider"]
 
 
-class OnnxRuntimeCpu:
-    """The processor of this machine, with pinned threads that do not spin."""
+def onnxruntime_cpu(threads: int = 1) -> HostCpu:
+    """The processor of this machine through ONNX Runtime; its threads do not spin.
 
-    def __init__(self, threads: int = 1) -> None:
-        """Use `threads` cores.
-
-        Raises:
-            DeviceError: this process may not use as many.
-        """
-        self._threads = threads
-        self._cores = choose_cores("cpu", threads)
-        self._meter = find_rapl()
-
-    def describe(self) -> DeviceInfo:
-        """The device as it stands, with processor, runtime and threads in its fingerprint."""
-        options = {"threads": str(self._threads), "spinning": "off", "execution": "sequential"}
-        runtime = {"runtime": "onnxruntime", "runtime_version": ort.__version__}
-        fingerprint = {**host_fingerprint(), **runtime, **options}
-        return DeviceInfo(
-            "cpu",
-            MEASURES,
-            ("fp32", "fp16", "int16", "int8"),
-            fingerprint,
-            energy=None if self._meter is None else MEASURED_ENERGY,
-        )
-
-    def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
-        """Latency of the artifact; see `Settings` for how a sample is taken."""
-        return self.measure_all([artifact], settings)[0]
-
-    def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
-        """Latencies of all artifacts, sampled in rounds over them in random order."""
-        runtime = OnnxRuntime(self._threads)
-        return sample_artifacts(runtime, artifacts, settings, self._cores, self._meter)
+    Raises:
+        DeviceError: this process may not use as many threads.
+    """
+    options = {"spinning": "off", "execution": "sequential"}
+    runtime = {"runtime": "onnxruntime", "runtime_version": ort.__version__}
+    precisions = ("fp32", "fp16", "int16", "int8")
+    return HostCpu("cpu", threads, OnnxRuntime, precisions, {**runtime, **options})
 
 
 class OnnxRuntime:

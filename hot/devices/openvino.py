@@ -1,7 +1,6 @@
 """This machine's processor, measured through OpenVINO."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as opset
 
-from hot.devices.contract import Settings
-from hot.devices.energy import MEASURED_ENERGY, find_rapl
-from hot.devices.fingerprint import host_fingerprint
-from hot.devices.quiet import allowed_cores, choose_cores
+from hot.devices.host import HostCpu
+from hot.devices.quiet import allowed_cores
 from hot.devices.robust import midmean
-from hot.devices.sampling import Run, host_timed, sample_artifacts
-from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
+from hot.devices.sampling import Run, host_timed
+from hot.records import Artifact, NodeTime
 
 # One network (0.82 ms alone) took 6 % longer among 23 others with two runs to warm up and the
 # fastest of three; with six and ten it took the same. Groups that build a LUT are larger than those
@@ -24,41 +21,24 @@ from hot.records import MEASURES, Artifact, DeviceInfo, Measurement, NodeTime
 _LEAST_WARMUP = 6
 
 
-class OpenVinoCpu:
-    """The processor of this machine: one stream of pinned threads, tuned for latency."""
+def openvino_cpu(threads: int = 1) -> HostCpu:
+    """The processor of this machine through OpenVINO: one stream, tuned for latency.
 
-    def __init__(self, threads: int = 1) -> None:
-        """Use `threads` cores.
-
-        Raises:
-            DeviceError: this process may not use as many.
-        """
-        self._threads = threads
-        self._cores = choose_cores("openvino", threads)
-        _wake_threads()
-        self._meter = find_rapl()
-
-    def describe(self) -> DeviceInfo:
-        """The device as it stands, with processor, runtime and threads in its fingerprint."""
-        options = {"threads": str(self._threads), "streams": "1", "hint": "latency"}
-        runtime = {"runtime": "openvino", "runtime_version": ov.__version__}
-        return DeviceInfo(
-            "openvino",
-            MEASURES,
-            ("fp32", "int8"),
-            {**host_fingerprint(), **runtime, **options},
-            energy=None if self._meter is None else MEASURED_ENERGY,
-        )
-
-    def measure(self, artifact: Artifact, settings: Settings) -> Measurement:
-        """Latency of the artifact; see `Settings` for how a sample is taken."""
-        return self.measure_all([artifact], settings)[0]
-
-    def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
-        """Latencies of all artifacts, sampled in rounds over them in random order."""
-        runtime = OpenVino(self._threads)
-        settings = replace(settings, warmup=max(_LEAST_WARMUP, settings.warmup))
-        return sample_artifacts(runtime, artifacts, settings, self._cores, self._meter)
+    Raises:
+        DeviceError: this process may not use as many threads.
+    """
+    runtime = {"runtime": "openvino", "runtime_version": ov.__version__}
+    options = {"streams": "1", "hint": "latency"}
+    device = HostCpu(
+        "openvino",
+        threads,
+        OpenVino,
+        ("fp32", "int8"),
+        {**runtime, **options},
+        least_warmup=_LEAST_WARMUP,
+    )
+    _wake_threads()
+    return device
 
 
 class OpenVino:

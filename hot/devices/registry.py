@@ -22,15 +22,15 @@ _TRUTH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "
 
 
 def _cpu(threads: int = 1) -> Device:
-    from hot.devices.onnxruntime import OnnxRuntimeCpu
+    from hot.devices.onnxruntime import onnxruntime_cpu
 
-    return OnnxRuntimeCpu(threads)
+    return onnxruntime_cpu(threads)
 
 
 def _litert(threads: int = 1) -> Device:
-    from hot.devices.litert import LiteRtCpu
+    from hot.devices.litert import litert_cpu
 
-    return LiteRtCpu(threads)
+    return litert_cpu(threads)
 
 
 def _cuda(gpu: int = 0, tf32: bool = False) -> Device:
@@ -46,9 +46,9 @@ def _missing_cuda() -> str | None:
 
 
 def _openvino(threads: int = 1) -> Device:
-    from hot.devices.openvino import OpenVinoCpu
+    from hot.devices.openvino import openvino_cpu
 
-    return OpenVinoCpu(threads)
+    return openvino_cpu(threads)
 
 
 def _tvm(

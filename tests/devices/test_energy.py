@@ -4,7 +4,7 @@ import time
 import pytest
 
 from hot.devices import Settings, make_device
-from hot.devices import onnxruntime as cpu
+from hot.devices import host as cpu
 from hot.devices.energy import energy_per_run_mj, find_nvml, find_rapl
 
 RANGE_UJ = 262_143_328_850  # of a Xeon's package
