@@ -5,10 +5,11 @@
 
 16 clients send 2,000 requests to a server whose device is this machine's processor, 30 % of them
 for models that it has never seen, 70 % for ones that were asked for before. As clients are usually
-other machines, these leave the core on which the server measures alone. The latencies measured
-under this load are compared with those that the same server measures of the same models for one
-client that waits for each, before and after the load; the difference between these two says how far
-the machine itself moved.
+other machines, these leave the core on which the server measures alone. The load comes in rounds,
+as a machine's own speed may move by a tenth within half a minute: after each round, some of the
+models that were measured in it are measured twice more, by one client that waits for each.
+Latencies under load are compared with the first of these quiet ones, and the second with the first,
+which says how far the machine itself moves.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from hot.records import Artifact, provenance
 
 CACHED_P99_S, MEDIAN_LIMIT = 0.050, 0.03
 SHARE_NEW = 0.3
+_COMING_S = 0.25  # after a pause clients do not come all at one moment
 # No limit of the spread: what is not steady a client would have measured again.
 SETTINGS = Settings(warmup=2, repetitions=8, best_of=3, spread_limit=100.0, memory=False)
 
@@ -45,6 +47,7 @@ class Load:
     unseen: list[Artifact]
     n_left: int
     rng: random.Random
+    n_left_of_round: int = 0
     asked: list[Artifact] = field(default_factory=list)
     answered: set[Path] = field(default_factory=set)
     cached_s: list[float] = field(default_factory=list)
@@ -56,10 +59,11 @@ class Load:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self) -> tuple[Artifact, bool] | None:
-        """A model, and whether its answer is in the database by now; None at the end."""
+        """A model, and whether its answer is in the database by now; None as the round ends."""
         with self.lock:
-            if self.n_left == 0:
+            if self.n_left_of_round == 0:
                 return None
+            self.n_left_of_round -= 1
             self.n_left -= 1
             # So many new ones are left to be spread over so many requests.
             is_new = self.rng.random() * (self.n_left + 1) < len(self.unseen)
@@ -83,9 +87,9 @@ class Load:
                 self.cached_s.append(seconds)
 
 
-def work(load: Load, server: Server) -> None:
-    """One client: ask, wait for the answer, ask again."""
-    remote = connect(server)
+def work(load: Load, remote: Remote, delay_s: float) -> None:
+    """One client: come after `delay_s`, then ask, wait for the answer, ask again."""
+    time.sleep(delay_s)
     while (chosen := load.next()) is not None:
         artifact, is_known = chosen
         try:
@@ -155,7 +159,6 @@ def main() -> None:
             )
         ]
         random.Random(options.seed).shuffle(models)
-        watched = models[: options.watched]
         # All cores, so that the server takes the one it would.
         os.sched_setaffinity(0, cores)
         server = Server(
@@ -163,7 +166,7 @@ def main() -> None:
         )
         with running(server):
             os.sched_setaffinity(0, cores[:-1] or cores)
-            result = _bench(options, server, models, watched)
+            result = _bench(options, server, models)
     _tell(result)
     if options.out:
         document = {
@@ -178,25 +181,24 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def _bench(
-    options: argparse.Namespace, server: Server, models: list[Artifact], watched: list[Artifact]
-) -> dict[str, Any]:
-    measure_quietly(server, watched[:2], seed=9)  # the worker starts with its first job
-    before = measure_quietly(server, watched, seed=1)
+def _bench(options: argparse.Namespace, server: Server, models: list[Artifact]) -> dict[str, Any]:
+    measure_quietly(server, models[-2:], seed=9)  # the worker starts with its first job
     load = Load(list(models), options.requests, random.Random(options.seed))
-    start = time.perf_counter()
-    threads = [threading.Thread(target=work, args=(load, server)) for _ in range(options.clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - start
-    after = measure_quietly(server, watched, seed=2)
+    clients = [connect(server) for _ in range(options.clients)]
+    under: list[float] = []
+    first: list[float] = []
+    second: list[float] = []
+    seconds = 0.0
+    for _ in range(options.rounds):
+        known = len(load.asked)
+        seconds += _round(load, clients, -(-options.requests // options.rounds))
+        watched = load.asked[known:][: options.watched]
+        under += [next(iter(load.latencies_ms[model.path]), float("nan")) for model in watched]
+        first += measure_quietly(server, watched, seed=1)
+        second += measure_quietly(server, watched, seed=2)
     n_jobs, n_distinct, n_started = count_jobs(server)
-    under = [next(iter(load.latencies_ms[model.path]), float("nan")) for model in watched]
-    quiet = [(a + b) / 2 for a, b in zip(before, after, strict=True)]
     cached = np.quantile(load.cached_s or [float("inf")], (0.5, 0.99, 1.0))
-    shift = _median_ratio(under, quiet)
+    shift = _median_ratio(under, first)
     n_differing = sum(len(values) > 1 for values in load.latencies_ms.values())
     result = {
         "requests": options.requests,
@@ -211,10 +213,11 @@ def _bench(
         "cached_median_s": round(float(cached[0]), 5),
         "cached_p99_s": round(float(cached[1]), 5),
         "cached_worst_s": round(float(cached[2]), 5),
-        "watched": len(watched),
-        "latency_ms": {"quiet": statistics.median(quiet), "load": statistics.median(under)},
+        "rounds": options.rounds,
+        "watched": len(under),
+        "latency_ms": {"quiet": statistics.median(first), "load": statistics.median(under)},
         "load_against_quiet": round(shift, 5),
-        "after_against_before": round(_median_ratio(after, before), 5),
+        "quiet_against_quiet": round(_median_ratio(second, first), 5),
     }
     is_whole = load.n_answers == options.requests and not load.failures
     is_once = n_jobs == n_distinct == n_started == len(models) and n_differing == 0
@@ -229,6 +232,21 @@ def _bench(
     }
 
 
+def _round(load: Load, clients: list[Remote], n_requests: int) -> float:
+    """So many requests of all clients, that come one by one; the seconds they took."""
+    load.n_left_of_round = min(n_requests, load.n_left)
+    threads = [
+        threading.Thread(target=work, args=(load, client, load.rng.uniform(0, _COMING_S)))
+        for client in clients
+    ]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - start
+
+
 def _median_ratio(some: list[float], others: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(some, others, strict=True))
 
@@ -239,7 +257,7 @@ def _tell(result: dict[str, Any]) -> None:
         f"{result['distinct']} models measured {result['started']} times; cached answers: median "
         f"{1e3 * result['cached_median_s']:.1f} ms, p99 {1e3 * result['cached_p99_s']:.1f} ms; "
         f"latencies under load {100 * (result['load_against_quiet'] - 1):+.2f} % "
-        f"(the machine itself {100 * (result['after_against_before'] - 1):+.2f} %)"
+        f"(the machine itself {100 * (result['quiet_against_quiet'] - 1):+.2f} %)"
     )
     for name in ("is_nothing_lost", "is_nothing_twice", "is_quick", "is_undisturbed"):
         print(f"  {name[3:].replace('_', ' ')}: {'yes' if result[name] else 'NO'}")
@@ -251,7 +269,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--watched", type=int, default=60, help="models measured quietly, too")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument(
+        "--watched", type=int, default=20, help="models of a round measured quietly, too"
+    )
     parser.add_argument(
         "--sides", type=int, nargs="+", default=(24, 32, 40, 48), help="of the models' maps"
     )
@@ -260,7 +281,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
     if options.quick:
-        options.clients, options.requests, options.watched = 4, 100, 8
+        options.clients, options.requests, options.rounds = 4, 100, 2
     return options
 
 
