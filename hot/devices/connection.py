@@ -131,6 +131,29 @@ class Connection:
             ServerLostError: no answer for `timeout_s`.
             DeviceError: certificate, token or role refused, or this is no profiling server.
         """
+        response = self._settle(method, path, document, content, wait_s, timeout_s)
+        return _read(response, self.access)
+
+    def fetch(self, path: str) -> bytes | None:
+        """The bytes at `path`, or None where the server does not keep them; raises as `ask`."""
+        response = self._settle("GET", path)
+        if response.status_code == 200:
+            return response.content
+        answer = _read(response, self.access)
+        if answer.status == 404:
+            return None
+        raise DeviceError(f"{self.access.base}{path}: {answer.status} {answer.message}")
+
+    def _settle(
+        self,
+        method: str,
+        path: str,
+        document: object = None,
+        content: bytes | None = None,
+        wait_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """The response to a request, repeated until there is one that will not pass."""
         patience_s = self.access.timeout_s if timeout_s is None else timeout_s
         start = time.monotonic()
         pause_s = _FIRST_PAUSE_S
@@ -139,7 +162,7 @@ class Connection:
             check_interrupt()
             response, reason = self._try(method, path, document, content, wait_s)
             if response is not None and not _may_pass(response):
-                return _read(response, self.access)
+                return response
             is_busy = response is not None and response.status_code == _TOO_MANY
             limit_s = _BUSY_S if is_busy else patience_s
             asked_s = _retry_after_s(response)

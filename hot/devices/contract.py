@@ -61,10 +61,12 @@ class Device(Protocol):
 
 @runtime_checkable
 class Compiler(Protocol):
-    """A device that makes files of an artifact which its hardware runs, or that tell of it."""
+    """A device that may make files of an artifact which its hardware runs, or that tell of it."""
 
     def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
         """The files written to `folder`, under names that the artifact's folder does not have.
+
+        None where a device of another machine turns out to make no files.
 
         Raises:
             DeployError: the artifact cannot be compiled for this device; says why.

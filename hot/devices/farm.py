@@ -124,6 +124,16 @@ class Farm:
             if thread.ident is not None:
                 thread.join(_JOIN_S)
 
+    def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
+        """The files that the first server makes which can be reached; see `Remote.compile`."""
+        for server in self._servers:
+            if server not in self._lost:
+                try:
+                    return server.compile(artifact, folder)
+                except ServerLostError as error:
+                    self._leave_out(server, str(error))
+        raise self._all_lost()
+
     # One server, in its own thread ---------------------------------------------------------------
 
     def _serve(

@@ -1,10 +1,14 @@
 """A device of a profiling server, used as if it were of this machine."""
 
 import contextlib
+import hashlib
 import logging
 import os
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -18,18 +22,27 @@ from hot.devices.connection import (
     read_token,
 )
 from hot.devices.contract import Settings
-from hot.errors import DeviceError, InputError, unknown_name
-from hot.files import sha256, validate
+from hot.errors import DeployError, DeviceError, InputError, unknown_name
+from hot.files import atomic_path, sha256, validate
 from hot.interrupt import check_interrupt
 from hot.records import Artifact, DeviceInfo, Measurement, from_document
 
 log = logging.getLogger(__name__)
 _FIRST_CONTACT_S = 10.0  # an address that was never right is not tried for minutes
 _POLL_S = 20.0
+_LOOK_S = 1.0  # while no server has the device
 _CANCEL_S = 2.0
 _TRIES = 4  # of one job: another client may cancel it, or the server lose it
 _DAMAGED = ("digest", "disconnected")  # on the way to the server
 _REFUSED = (400, 411, 413, 415)  # by what the artifact is
+
+
+class CompiledFile(BaseModel):
+    """A file that a server compiled, named after `model`."""
+
+    # A name from another machine must not lead out of the folder it is written to.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+    sha256: str
 
 
 class _Job(BaseModel):
@@ -40,11 +53,14 @@ class _Job(BaseModel):
     device_key: str
     cached: bool = False
     measurement: dict[str, Any] | None = None
+    files: tuple[CompiledFile, ...] | None = None
+    servers: int | None = None
     error: str | None = None
 
 
 class _Listed(BaseModel):
     info: dict[str, Any]
+    compiles: bool = False
 
 
 class _Devices(BaseModel):
@@ -53,14 +69,16 @@ class _Devices(BaseModel):
 
 @dataclass
 class Ticket:
-    """One artifact that a server was asked to measure.
+    """One artifact that a server was asked to measure or to compile.
 
     Attributes:
         artifact: what to measure.
         request: the body of the request.
         job: the number of the server's job; empty before it is sent.
         tries: how often it was sent.
-        result: what the server said; None until then.
+        result: what the server said of a measurement, or why there are no files; None until then.
+        files: what it compiled; None until then.
+        idle_since: when it was first seen that no server has the device; None while one has.
     """
 
     artifact: Artifact
@@ -68,6 +86,13 @@ class Ticket:
     job: str = ""
     tries: int = 0
     result: Measurement | None = None
+    files: tuple[CompiledFile, ...] | None = None
+    idle_since: float | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the server has said what there is to say."""
+        return self.result is not None or self.files is not None
 
 
 class Remote:
@@ -84,6 +109,7 @@ class Remote:
         self.connection = Connection(access)
         self._name = access.device
         self._info: DeviceInfo | None = None
+        self._compiles = False
 
     @property
     def url(self) -> str:
@@ -107,10 +133,12 @@ class Remote:
         answer = self.connection.ask("GET", "/v1/devices", timeout_s=longest_s)
         listed = validate(_Devices, answer.document, f"{self.connection.access.base}/v1/devices")
         infos = [from_document(row.info, DeviceInfo, self.url) for row in listed.devices]
+        compiles = {info.key: row.compiles for info, row in zip(infos, listed.devices, strict=True)}
         if not self._name and len(infos) == 1:
             self._name = infos[0].name
         for info in infos:
             if self._name in (info.name, info.key):
+                self._compiles = compiles[info.key]
                 return info
         known = ", ".join(sorted(info.name for info in infos))
         if not self._name:
@@ -134,12 +162,53 @@ class Remote:
             for artifact in artifacts:
                 tickets.append(self.ticket(artifact, settings))
                 self.send(tickets[-1])
-            return [self._wait(ticket) for ticket in tickets]
+            return [self._measured(ticket) for ticket in tickets]
         except ServerLostError:
             raise
         except BaseException:  # Ctrl-C too: what no one waits for need not be measured
             self.cancel(tickets)
             raise
+
+    def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
+        """The files that the server's device makes of the artifact; none if it makes none.
+
+        Raises:
+            DeployError: the artifact cannot be compiled for this device; says why.
+            ServerLostError: the server stopped to answer.
+            DeviceError: it refuses, or its device changed.
+        """
+        self.describe()
+        if not self._compiles:
+            return ()
+        ticket = self.ticket(artifact, Settings())
+        ticket.request["task"] = "compile"
+        while True:
+            self.send(ticket)
+            try:
+                self._wait(ticket)
+            except BaseException:
+                self.cancel([ticket])
+                raise
+            if ticket.files is None:
+                assert ticket.result is not None
+                raise DeployError(ticket.result.failure or f"{self.url} compiled nothing")
+            found = [(one, self._fetch(ticket, one)) for one in ticket.files]
+            if all(data is not None for _, data in found):
+                break
+            ticket.files = None  # they had to make room on the server
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = artifact.path.stem
+        return tuple(
+            _write(folder / re.sub("^model", stem, one.name), data or b"") for one, data in found
+        )
+
+    def _fetch(self, ticket: Ticket, file: CompiledFile) -> bytes | None:
+        data = self.connection.fetch(f"/v1/jobs/{ticket.job}/files/{file.name}")
+        if data is not None and hashlib.sha256(data).hexdigest() != file.sha256:
+            raise DeviceError(
+                f"{file.name} from {self.url} is damaged; give the same command again"
+            )
+        return data
 
     # One job, step by step: the farm takes these steps on many servers -----------------------
 
@@ -160,7 +229,7 @@ class Remote:
 
     def send(self, ticket: Ticket) -> None:
         """Post the job; upload the artifact where the server asks for it, and post again."""
-        if ticket.result is not None:
+        if ticket.is_answered:
             return
         if self.connection.stop.is_set():
             raise ServerLostError(f"the work on {self.url} was ended")
@@ -185,7 +254,7 @@ class Remote:
 
     def poll(self, ticket: Ticket, wait_s: float) -> None:
         """Wait up to `wait_s` for the job to end."""
-        if ticket.result is not None:
+        if ticket.is_answered:
             return
         answer = self.connection.ask("GET", f"/v1/jobs/{ticket.job}", wait_s=wait_s)
         if answer.status == 404:  # the server lost its database
@@ -198,14 +267,18 @@ class Remote:
         """Take back what is not finished, as far as the server can be reached."""
         with contextlib.suppress(DeviceError):
             for ticket in tickets:
-                if ticket.result is None and ticket.job:
+                if not ticket.is_answered and ticket.job:
                     path = f"/v1/jobs/{ticket.job}/cancel"
                     self.connection.ask("POST", path, timeout_s=_CANCEL_S)
 
-    def _wait(self, ticket: Ticket) -> Measurement:
-        while ticket.result is None:
+    def _wait(self, ticket: Ticket) -> None:
+        while not ticket.is_answered:
             check_interrupt()
-            self.poll(ticket, _POLL_S)
+            self.poll(ticket, _LOOK_S if ticket.idle_since is not None else _POLL_S)
+
+    def _measured(self, ticket: Ticket) -> Measurement:
+        self._wait(ticket)
+        assert ticket.result is not None
         return ticket.result
 
     def _upload(self, ticket: Ticket) -> Measurement | None:
@@ -231,7 +304,10 @@ class Remote:
                 f"{job.device_key} during the work; give the same command again"
             )
         ticket.job = str(job.id)
-        if job.status == "done":
+        self._note_servers(ticket, job)
+        if job.status == "done" and job.files is not None:
+            ticket.files = job.files
+        elif job.status == "done":
             measured = from_document(job.measurement, Measurement, f"a job of {self.url}")
             if job.cached and not measured.is_steady and ticket.tries < _TRIES:
                 ticket.request["settings"]["seed"] += 1  # here, too, it would be measured again
@@ -246,6 +322,21 @@ class Remote:
             log.info("%s: a job was cancelled and is sent again", self.url)
             self.send(ticket)
 
+    def _note_servers(self, ticket: Ticket, job: _Job) -> None:
+        """Wait no longer than for a lost server while no running server has the device."""
+        if job.servers != 0:
+            ticket.idle_since = None
+            return
+        now = time.monotonic()
+        if ticket.idle_since is None:
+            ticket.idle_since = now
+        limit_s = self.connection.access.timeout_s
+        if now - ticket.idle_since > limit_s:
+            raise ServerLostError(
+                f"no server on the database of {self.url} has run this device for {limit_s:.0f} s; "
+                "start hot serve with it, then give the same command again"
+            )
+
     def _refusal(self, ticket: Ticket, answer: Answer) -> Measurement:
         said = answer.message or f"refused with status {answer.status}"
         return Measurement(None, failure=self._say(ticket, said))
@@ -256,6 +347,12 @@ class Remote:
     def _unexpected(self, answer: Answer) -> DeviceError:
         said = answer.message or "no reason given"
         return DeviceError(f"{self.url} answers {answer.status} {answer.code}: {said}")
+
+
+def _write(path: Path, data: bytes) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return path
 
 
 def make_access(

@@ -32,7 +32,8 @@ class ServerConfig:
         check_time_limit_s: for the check of one upload.
         max_artifact_bytes: of one model.
         max_request_bytes: of the body of all other requests.
-        max_artifacts_bytes: of all models kept; above, the oldest that no job waits for go.
+        max_artifacts_bytes: of all models kept; above, the oldest that no job waits for go. As
+            much again may compiled files take.
         max_queued: jobs that may wait.
         max_attempts: of a job whose server or worker was killed from outside.
         upload_time_limit_s: for the body of one upload.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import (
     DBAPIError,
     DisconnectionError,
@@ -47,6 +47,7 @@ class Database:
         with self._storage():
             self._engine = _open(self.url)
             _make_tables(self._engine)
+            _require_columns(self._engine)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(hot_writes=True)
 
@@ -190,6 +191,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _require_columns(engine: Engine) -> None:
+    """Refuse a database that another version of hot has made."""
+    found = inspect(engine)
+    for table in Base.metadata.sorted_tables:
+        missing = {c.name for c in table.columns} - {
+            c["name"] for c in found.get_columns(table.name)
+        }
+        if missing:
+            raise StorageError(
+                f"the database {engine.url.render_as_string()} was made by another version of hot: "
+                f"its table {table.name} has no {', '.join(sorted(missing))}; give another --store"
+            )
 
 
 def _make_tables(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,14 +17,18 @@ from hot.server.database import Database
 from hot.server.models import JobRequest
 from hot.server.schema import (
     CANCELLED,
+    COMPILE,
     DONE,
     FAILED,
     FINAL,
+    MEASURE,
     QUEUED,
     RUNNING,
     ArtifactRow,
+    FileRow,
     JobRow,
     ResultRow,
+    ServerRow,
 )
 
 Document = dict[str, Any]
@@ -86,7 +90,9 @@ class Jobs:
                 known = _known(session, key)
             if known is not None:
                 if known["status"] == DONE:
-                    return self._remember(key, known)
+                    # Compiled files may have to make room.
+                    is_lasting = request.task == MEASURE
+                    return self._remember(key, known) if is_lasting else known
                 return self._raise_priority(known, request.priority)
             try:
                 with self._database.write() as session:
@@ -132,6 +138,15 @@ class Jobs:
         with self._database.read() as session:
             row = session.scalar(select(JobRow).where(JobRow.id == job))
             return None if row is None else _document(session, row)
+
+    def file(self, job: str, name: str) -> bytes | None:
+        """A compiled file of a job; None where it is not kept, or was never made."""
+        with self._database.read() as session:
+            return session.scalar(
+                select(FileRow.data)
+                .join(JobRow, JobRow.key == FileRow.key)
+                .where(JobRow.id == job, JobRow.status == DONE, FileRow.name == name)
+            )
 
     def find(self, wanted: Filter) -> tuple[list[Document], str | None]:
         """The jobs of a list, the newest first, and from where the next list goes on.
@@ -231,9 +246,11 @@ def end(row: JobRow, status: str, error: str | None = None) -> None:
 
 def _known(session: Session, key: str) -> Document | None:
     """The job that has answered a key, or that is about to."""
+    has_result = exists().where(ResultRow.key == JobRow.key)
+    is_answered = and_(JobRow.status == DONE, has_result)
     row = session.scalar(
         select(JobRow)
-        .where(JobRow.key == key, or_(JobRow.status == DONE, JobRow.active_key == key))
+        .where(JobRow.key == key, or_(is_answered, JobRow.active_key == key))
         .order_by(JobRow.number)
         .limit(1)
     )
@@ -246,6 +263,7 @@ def _new_row(request: JobRequest, device: DeviceInfo, key: str) -> JobRow:
         key=key,
         active_key=key,
         status=QUEUED,
+        task=request.task,
         device=device.name,
         device_key=device.key,
         fingerprint=json.dumps(device.fingerprint),
@@ -276,14 +294,25 @@ def _ahead(row: JobRow) -> Select[Any]:
     )
 
 
+def _n_servers(session: Session, device_key: str) -> int:
+    """How many running servers offer a device."""
+    return sum(
+        device_key in json.loads(keys) for keys in session.scalars(select(ServerRow.devices))
+    )
+
+
 def _document(session: Session, row: JobRow) -> Document:
-    text = None
+    result = position = servers = None
     if row.status == DONE:
-        text = session.scalar(select(ResultRow.measurement).where(ResultRow.key == row.key))
-    position = 1 + (session.scalar(_ahead(row)) or 0) if row.status == QUEUED else None
+        text = session.scalar(select(ResultRow.result).where(ResultRow.key == row.key))
+        result = None if text is None else json.loads(text)
+    elif row.status == QUEUED:
+        position = 1 + (session.scalar(_ahead(row)) or 0)
+        servers = _n_servers(session, row.device_key)
     return {
         "id": row.id,
         "status": row.status,
+        "task": row.task,
         "device": row.device,
         "fingerprint": json.loads(row.fingerprint),
         "device_key": row.device_key,
@@ -293,13 +322,15 @@ def _document(session: Session, row: JobRow) -> Document:
         "settings": json.loads(row.settings),
         "priority": row.priority,
         "position": position,
+        "servers": servers,
         "cached": False,
         "attempts": row.attempts,
         "created": row.created,
         "started": row.started,
         "finished": row.finished,
         "progress": row.progress,
-        "measurement": None if text is None else json.loads(text),
+        "measurement": None if row.task == COMPILE else result,
+        "files": result if row.task == COMPILE else None,
         "error": row.error,
     }
 

@@ -4,18 +4,21 @@ A server counts its signs of life in the database. Another one that sees the cou
 `patience` of its own signs, or that finds the process gone on its own machine, takes the jobs over.
 """
 
+import json
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hot.records import now
+from hot.server.compiled import CompiledFile, add_files
 from hot.server.database import Database
 from hot.server.jobs import end
 from hot.server.schema import (
@@ -28,6 +31,8 @@ from hot.server.schema import (
     ResultRow,
     ServerRow,
 )
+
+Offers = tuple[tuple[str, str], ...]  # device keys, each with a task
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Lease:
     precision: str
     input_shape: str
     settings: str
+    task: str
 
 
 @dataclass(frozen=True)
@@ -62,20 +68,39 @@ class _Seen:
 class Leases:
     """The jobs that one server runs."""
 
-    def __init__(self, database: Database, name: str, patience: int, max_attempts: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        patience: int,
+        max_attempts: int,
+        max_files_bytes: int,
+    ) -> None:
         """Be a new server; `enter` makes it known."""
+        self._max_files_bytes = max_files_bytes
         self.id = uuid.uuid4().hex
         self._database = database
         self._name = name
         self._patience = patience
         self._max_attempts = max_attempts
         self._others: dict[str, _Seen] = {}
+        self._devices: tuple[str, ...] = ()
 
     def enter(self) -> tuple[str, ...]:
         """Make this server known and take over the jobs of those that died here; their ids."""
         with self._database.write() as session:
             session.add(self._row())
         return self.beat(frozenset()).taken_over
+
+    def offer(self, device_keys: tuple[str, ...]) -> None:
+        """Make known which devices this server has."""
+        self._devices = device_keys
+        with self._database.write() as session:
+            session.execute(
+                update(ServerRow)
+                .where(ServerRow.id == self.id)
+                .values(devices=json.dumps(device_keys))
+            )
 
     def leave(self) -> None:
         """Give back whatever is still held, and sign off."""
@@ -103,16 +128,16 @@ class Leases:
         cancelled = frozenset(row.id for row in mine if row.is_cancel_asked)
         return Pulse(cancelled, held - {row.id for row in mine}, tuple(taken))
 
-    def has_queued(self, device_keys: tuple[str, ...]) -> bool:
-        """Whether a job waits for one of these devices."""
+    def has_queued(self, offers: Offers) -> bool:
+        """Whether a job waits that is among these devices and tasks."""
         with self._database.read() as session:
-            return session.scalar(_next(device_keys)) is not None
+            return session.scalar(_next(offers)) is not None
 
-    def claim(self, device_keys: tuple[str, ...]) -> Lease | None:
-        """Begin the next job of these devices, or None where none waits."""
+    def claim(self, offers: Offers) -> Lease | None:
+        """Begin the next job of these devices and tasks, or None where none waits."""
         while True:
             with self._database.read() as session:
-                number = session.scalar(_next(device_keys))
+                number = session.scalar(_next(offers))
             if number is None:
                 return None
             with self._database.write() as session:
@@ -130,7 +155,7 @@ class Leases:
                 if _count(begun) == 1:
                     return _lease(session.get_one(JobRow, number))
 
-    def finish(self, lease: Lease, measurement: str) -> bool:
+    def finish(self, lease: Lease, result: str, files: Sequence[CompiledFile] = ()) -> bool:
         """Keep a result and end its job; False where the job was lost to another server."""
         try:
             with self._database.write() as session:
@@ -138,10 +163,11 @@ class Leases:
                 if row is None:
                     return False
                 if session.get(ResultRow, lease.key) is None:
-                    session.add(ResultRow(key=lease.key, measurement=measurement, created=now()))
+                    session.add(ResultRow(key=lease.key, result=result, created=now()))
+                    add_files(session, lease.key, files, self._max_files_bytes)
                 end(row, DONE)
         except IntegrityError:  # the same result by another way, at this moment
-            return self.finish(lease, measurement)
+            return self.finish(lease, result, files)
         return True
 
     def fail(self, lease: Lease, reason: str) -> bool:
@@ -184,7 +210,13 @@ class Leases:
     def _row(self) -> ServerRow:
         pid = os.getpid()
         return ServerRow(
-            id=self.id, name=self._name, place=_place(), pid=pid, birth=_birth(pid), beats=0
+            id=self.id,
+            name=self._name,
+            place=_place(),
+            pid=pid,
+            birth=_birth(pid),
+            beats=0,
+            devices=json.dumps(self._devices),
         )
 
     def _is_dead(self, row: ServerRow) -> bool:
@@ -198,10 +230,10 @@ class Leases:
         return seen.looks >= self._patience
 
 
-def _next(device_keys: tuple[str, ...]) -> Any:
+def _next(offers: Offers) -> Any:
     return (
         select(JobRow.number)
-        .where(JobRow.status == QUEUED, JobRow.device_key.in_(device_keys))
+        .where(JobRow.status == QUEUED, tuple_(JobRow.device_key, JobRow.task).in_(offers))
         .order_by(JobRow.priority.desc(), JobRow.number)
         .limit(1)
     )
@@ -238,6 +270,7 @@ def _lease(row: JobRow) -> Lease:
         row.precision,
         row.input_shape,
         row.settings,
+        row.task,
     )
 
 

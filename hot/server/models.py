@@ -14,12 +14,15 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+FILE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 Integer = Annotated[int, BeforeValidator(_whole)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", examples=["9f" * 32])]
+FileName = Annotated[str, Field(pattern=FILE_NAME, max_length=200, examples=["model_vela.tflite"])]
 JobId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["5b" * 16])]
 Side = Annotated[int, Field(ge=1, le=65536), BeforeValidator(_whole)]
 Count = Annotated[int, Field(ge=0)]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Task = Literal["measure", "compile"]
 Precision = Literal["fp32", "fp16", "int16", "int8"]
 _DEFAULT = Settings()
 
@@ -54,7 +57,7 @@ class MeasureSettings(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """One artifact to measure, or to estimate, on one device of this server."""
+    """One artifact to measure, to estimate or to compile on one device of this server."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -74,6 +77,9 @@ class JobRequest(BaseModel):
     )
 
     device: str = Field(min_length=1, max_length=100, description="A name of GET /v1/devices.")
+    task: Task = Field(
+        default="measure", description="`compile`: make the files that the device runs."
+    )
     artifact: Sha256
     precision: Precision
     input_shape: list[Side] = Field(
@@ -89,7 +95,7 @@ class JobRequest(BaseModel):
             device_key,
             self.precision,
             self.input_shape,
-            self.settings.model_dump(mode="json"),
+            self.settings.model_dump(mode="json") if self.task == "measure" else self.task,
         ]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -118,11 +124,20 @@ class MeasurementDocument(BaseModel):
     counters: dict[str, int]
 
 
+class FileDocument(BaseModel):
+    """A compiled file, at `/v1/jobs/{id}/files/{name}`."""
+
+    name: FileName
+    sha256: Sha256
+    bytes: Count
+
+
 class JobDocument(BaseModel):
     """A job as it stands."""
 
     id: JobId
     status: Status
+    task: Task
     device: str
     fingerprint: dict[str, str] = Field(description="Of the device: hardware, runtime, options.")
     device_key: str = Field(description="The device's name and a digest of its fingerprint.")
@@ -132,6 +147,9 @@ class JobDocument(BaseModel):
     settings: MeasureSettings
     priority: int
     position: int | None = Field(description="In the device's queue: 1 is next; null: not queued.")
+    servers: int | None = Field(
+        description="How many running servers offer the device it waits for; null: not queued."
+    )
     cached: bool = Field(description="Whether this answer comes from the database.")
     attempts: Count = Field(description="How often it was started.")
     created: str
@@ -139,6 +157,7 @@ class JobDocument(BaseModel):
     finished: str | None
     progress: str
     measurement: MeasurementDocument | None
+    files: list[FileDocument] | None = Field(description="Compiled, named after `model`.")
     error: str | None = Field(description="Why it failed: its worker crashed or hit a limit.")
 
 
@@ -177,6 +196,7 @@ class DeviceDocument(BaseModel):
 
     info: DeviceInfoDocument
     key: str
+    compiles: bool = Field(description="Whether it takes jobs of the task `compile`.")
     queued: Count
     running: JobId | None
 

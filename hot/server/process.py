@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _LOOK_S = 0.1
-_MAX_ANSWER_BYTES = 64 * 2**20
+_MAX_ANSWER_BYTES = 512 * 2**20  # compiled files among them
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SECRET = ("HOT_TOKEN", "PASSWORD", "SECRET", "TOKEN", "API_KEY", "CREDENTIAL")
 Message = dict[str, Any]

@@ -13,6 +13,7 @@ from hot.server.errors import ApiError, Json, errors
 from hot.server.events import events, wait_for_end
 from hot.server.jobs import Document, Filter, Refusal
 from hot.server.models import (
+    FILE_NAME,
     ArtifactDocument,
     DeviceList,
     HealthDocument,
@@ -22,7 +23,7 @@ from hot.server.models import (
     ServerDocument,
     Status,
 )
-from hot.server.schema import DONE
+from hot.server.schema import COMPILE, DONE
 from hot.server.service import Service
 from hot.server.uploads import Uploads
 
@@ -39,11 +40,13 @@ _BUSY_S = "10"
 _EVERYWHERE = (401, 403, 422, 429, 503)
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["5b" * 16])]
 Sha = Annotated[str, Path(pattern="^[0-9a-f]{64}$", examples=["9f" * 32])]
+Name = Annotated[str, Path(pattern=FILE_NAME, max_length=200, examples=["model_vela.tflite"])]
+_BINARY = {"type": "string", "format": "binary"}
 _BYTES = {
     "requestBody": {
         "required": True,
         "description": "An ONNX or TFLite file.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": _BINARY}},
     }
 }
 
@@ -96,11 +99,16 @@ def jobs_router(service: Service) -> APIRouter:
         },
     )
     async def submit(wanted: JobRequest) -> Response:
-        """Ask for a measurement; where 404 says `artifact_unknown`, upload it and ask again."""
+        """Ask for a measurement, or for compiled files.
+
+        Where 404 says `artifact_unknown`, upload it and ask again.
+        """
         device = service.device(wanted.device)
         if device is None:
             known = service.scheduler.infos
             raise ApiError(404, "device_unknown", unknown_name("device", wanted.device, known))
+        if wanted.task == COMPILE and device.key not in service.scheduler.compilers:
+            raise ApiError(400, "task", f"the device {device.name} compiles nothing")
         document = service.jobs.remembered(wanted, device)
         if document is None:
             try:
@@ -169,6 +177,27 @@ def jobs_router(service: Service) -> APIRouter:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
+    @router.get(
+        "/jobs/{id}/files/{name}",
+        response_class=Response,
+        dependencies=[may_read],
+        responses={
+            200: {
+                "description": "The file.",
+                "content": {"application/octet-stream": {"schema": _BINARY}},
+            },
+            **errors(404),
+        },
+    )
+    def get_file(id: Id, name: Name) -> Response:
+        """A file that a job compiled."""
+        data = service.jobs.file(id, name)
+        if data is None:
+            raise ApiError(
+                404, "file_unknown", f"no file {name} of the job {id} is kept; ask for it again"
+            )
+        return Response(data, media_type="application/octet-stream")
+
     @router.post(
         "/jobs/{id}/cancel",
         response_class=Json,
@@ -230,9 +259,14 @@ def server_router(service: Service) -> APIRouter:
         shown = []
         for info in service.scheduler.infos.values():
             queued, running = loads.get(info.key, (0, None))
-            info_document = to_document(info)
             shown.append(
-                {"info": info_document, "key": info.key, "queued": queued, "running": running}
+                {
+                    "info": to_document(info),
+                    "key": info.key,
+                    "compiles": info.key in service.scheduler.compilers,
+                    "queued": queued,
+                    "running": running,
+                }
             )
         return Json({"devices": shown})
 

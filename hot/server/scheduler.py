@@ -13,11 +13,13 @@ from typing import Any
 from hot.errors import DeviceError, StorageError
 from hot.records import MEASURES, DeviceInfo, from_document
 from hot.server.artifacts import Artifacts
+from hot.server.compiled import unpack_files
 from hot.server.config import ServerConfig
 from hot.server.gate import Gate, MachineLock
-from hot.server.leases import Lease, Leases
+from hot.server.leases import Lease, Leases, Offers
 from hot.server.metrics import Metrics
 from hot.server.process import WorkerLimits, WorkerLost, WorkerProcess, WorkerStopped
+from hot.server.schema import COMPILE, MEASURE
 
 log = logging.getLogger(__name__)
 _POLL_S = 0.5  # jobs that came to another server on the same database
@@ -31,19 +33,16 @@ class Lane:
 
     Attributes:
         names: device key to the device as the worker makes it.
+        offers: the device keys and tasks of its jobs.
         is_alone: whether nothing else may run beside its jobs.
     """
 
     names: dict[str, str]
+    offers: Offers
     is_alone: bool
     worker: WorkerProcess
     warm: set[tuple[int, str]] = field(default_factory=set)  # the worker's start, a device key
     wake: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys of its devices."""
-        return tuple(self.names)
 
 
 class Scheduler:
@@ -70,6 +69,7 @@ class Scheduler:
         self._threads: list[threading.Thread] = []
         self._lanes: list[Lane] = []
         self.infos: dict[str, DeviceInfo] = {}
+        self.compilers: frozenset[str] = frozenset()  # the keys of devices that make files
 
     def start(self) -> None:
         """Ask the devices what they are, and begin to work.
@@ -87,6 +87,7 @@ class Scheduler:
             probe.close()
             raise
         self._lanes = self._make_lanes(found, probe)
+        self._leases.offer(tuple(info.key for info in found.values()))
         for row in self._lanes:
             self._spawn(self._run, row)
         self._spawn(self._beat)
@@ -131,17 +132,23 @@ class Scheduler:
             if "info" not in answer:
                 raise DeviceError(answer.get("failed") or answer["out_of_memory"])
             found[name] = from_document(answer["info"], DeviceInfo, f"the device {name}")
+            if answer["compiles"]:
+                self.compilers |= {found[name].key}
         return found
 
     def _make_lanes(self, found: dict[str, DeviceInfo], probe: WorkerProcess) -> list[Lane]:
-        """A lane for every measured device, and some for all that estimate."""
-        measured = {info.key: name for name, info in found.items() if info.kind == MEASURES}
-        estimated = {info.key: name for name, info in found.items() if info.kind != MEASURES}
-        lanes = [Lane({key: name}, True, self._worker()) for key, name in measured.items()]
+        """A lane for every measured device, and some for all that is estimated or compiled."""
+        names = {info.key: name for name, info in found.items()}
+        measured = [info.key for info in found.values() if info.kind == MEASURES]
+        lanes = [
+            Lane({key: names[key]}, ((key, MEASURE),), True, self._worker()) for key in measured
+        ]
+        shared = tuple((key, MEASURE) for key in names if key not in measured)
+        shared += tuple((key, COMPILE) for key in names if key in self.compilers)
         n_workers = self._config.n_workers or max(1, (os.cpu_count() or 1) - 1)
-        for _ in range(n_workers if estimated else 0):
-            lanes.append(Lane(estimated, False, self._worker()))
-        if estimated or len(measured) == 1:  # a worker with other devices is none to measure with
+        for _ in range(n_workers if shared else 0):
+            lanes.append(Lane(names, shared, False, self._worker()))
+        if shared or len(measured) == 1:  # a worker with other devices is none to measure with
             lanes[-1].worker = probe
         else:
             probe.close()
@@ -157,7 +164,7 @@ class Scheduler:
         while self._is_working():
             lane.wake.clear()
             try:
-                did_work = self._leases.has_queued(lane.keys) and self._take_turn(lane)
+                did_work = self._leases.has_queued(lane.offers) and self._take_turn(lane)
                 pause_s = _POLL_S
             except (StorageError, OSError) as error:
                 self._metrics.storage_errors.inc()
@@ -178,7 +185,7 @@ class Scheduler:
         ):
             if not (is_in and is_held and self._is_working()):
                 return False
-            lease = self._leases.claim(lane.keys)
+            lease = self._leases.claim(lane.offers)
             if lease is None:
                 return False
             self._running[lease.job] = ""
@@ -207,7 +214,7 @@ class Scheduler:
             if data is None:
                 return lambda: self._leases.fail(lease, "its artifact is gone; upload it again")
             message = {
-                "task": "measure",
+                "task": lease.task,
                 "device": lane.names[device],
                 "device_key": device,
                 "precision": lease.precision,
@@ -234,6 +241,10 @@ class Scheduler:
         if "measurement" in answer:
             text = json.dumps(answer["measurement"], allow_nan=False)
             return lambda: self._leases.finish(lease, text)
+        if "files" in answer:
+            files = unpack_files(answer["files"])
+            listed = json.dumps([one.document() for one in files])
+            return lambda: self._leases.finish(lease, listed, files)
         if "out_of_memory" in answer:
             lane.worker.close()
             reason = f"it hit the memory limit of a job: {answer['out_of_memory']}"

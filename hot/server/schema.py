@@ -1,11 +1,12 @@
-"""Tables of the profiling server: artifacts, results, jobs, and the servers that run them."""
+"""Tables of the profiling server: artifacts, results, files, jobs, and the running servers."""
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 STATUSES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED)
 FINAL = (DONE, FAILED, CANCELLED)
+MEASURE, COMPILE = "measure", "compile"
 
 
 class Base(DeclarativeBase):
@@ -27,13 +28,29 @@ class ArtifactRow(Base):
 
 
 class ResultRow(Base):
-    """What a device said of an artifact; the key is the digest of all that decides it."""
+    """What a device said of an artifact; the key is the digest of all that decides it.
+
+    `result` is a measurement, or the names, sizes and digests of compiled files.
+    """
 
     __tablename__ = "server_results"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    measurement: Mapped[str] = mapped_column(Text)
+    result: Mapped[str] = mapped_column(Text)
     created: Mapped[str] = mapped_column(String(40))
+
+
+class FileRow(Base):
+    """A compiled file; the key is that of its result."""
+
+    __tablename__ = "server_files"
+    __table_args__ = (UniqueConstraint("key", "name"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(200))
+    n_bytes: Mapped[int] = mapped_column(BigInteger)
+    data: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
 
 
 class JobRow(Base):
@@ -54,6 +71,7 @@ class JobRow(Base):
     key: Mapped[str] = mapped_column(String(64), index=True)
     active_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     status: Mapped[str] = mapped_column(String(16))
+    task: Mapped[str] = mapped_column(String(16))
     device: Mapped[str] = mapped_column(Text)
     device_key: Mapped[str] = mapped_column(String(200))
     fingerprint: Mapped[str] = mapped_column(Text)
@@ -73,7 +91,11 @@ class JobRow(Base):
 
 
 class ServerRow(Base):
-    """A running server; `beats` counts its signs of life, `place` and `pid` tell its process."""
+    """A running server.
+
+    `beats` counts its signs of life, `place` and `pid` tell its process, `devices` are the keys of
+    those that it offers, as a JSON list.
+    """
 
     __tablename__ = "server_instances"
 
@@ -83,3 +105,4 @@ class ServerRow(Base):
     pid: Mapped[int]
     birth: Mapped[str] = mapped_column(String(40))
     beats: Mapped[int] = mapped_column(BigInteger)
+    devices: Mapped[str] = mapped_column(Text)

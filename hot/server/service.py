@@ -100,7 +100,13 @@ class Service:
         self._database = Database(config.store)
         self.jobs = Jobs(self._database, config.max_queued)
         self.artifacts = Artifacts(self._database, config.max_artifacts_bytes)
-        self._leases = Leases(self._database, config.name, config.patience, config.max_attempts)
+        self._leases = Leases(
+            self._database,
+            config.name,
+            config.patience,
+            config.max_attempts,
+            config.max_artifacts_bytes,
+        )
         self._leases.enter()
         self.scheduler = Scheduler(
             config, self.artifacts, self._leases, self.metrics, self.changes.tell

@@ -6,11 +6,13 @@ threads by RLIMIT_NPROC, which the system does not apply to root. All that the w
 its process group, which is killed as a whole; a device that leaves the group is not held.
 """
 
+import base64
 import json
 import os
 import queue
 import re
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -55,6 +57,7 @@ class _Desk:
         self._tasks: dict[str, Callable[[Message], Message]] = {
             "describe": self._describe,
             "measure": self._measure,
+            "compile": self._compile,
             "inspect": self._inspect,
         }
 
@@ -86,20 +89,27 @@ class _Desk:
         return self._devices[name]
 
     def _describe(self, message: Message) -> Message:
+        from hot.devices import Compiler
         from hot.records import to_document
 
-        return {"info": to_document(self._device(message["device"])[1])}
+        device, info = self._device(message["device"])
+        return {"info": to_document(info), "compiles": isinstance(device, Compiler)}
 
-    def _measure(self, message: Message) -> Message:
-        from hot.devices import Settings
-        from hot.records import Artifact, to_document
+    def _device_of(self, message: Message) -> Any:
+        """The device of a job, if it is still the one that the job was accepted for."""
+        from hot.errors import DeviceError
 
         device, info = self._device(message["device"])
         if info.key != message["device_key"]:
-            return {"failed": f"the device is another now: {info.key}, not {message['device_key']}"}
-        settings = Settings(**message["settings"])
-        shape = tuple(message["input_shape"])
-        artifact = Artifact(Path(message["path"]), message["precision"], shape)
+            raise DeviceError(f"the device is another now: {info.key}, not {message['device_key']}")
+        return device
+
+    def _measure(self, message: Message) -> Message:
+        from hot.devices import Settings
+        from hot.records import to_document
+
+        device = self._device_of(message)
+        settings, artifact = Settings(**message["settings"]), _artifact(message)
         with _Limits(message):
             measurement = device.measure(artifact, settings)
         if measurement.failure is not None:
@@ -107,6 +117,20 @@ class _Desk:
                 return {"out_of_memory": measurement.failure.replace(message["path"], "the model")}
             measurement = _without_path(measurement, message["path"])
         return {"measurement": to_document(measurement)}
+
+    def _compile(self, message: Message) -> Message:
+        from hot.errors import DeployError
+
+        device = self._device_of(message)
+        folder = Path(tempfile.mkdtemp(prefix="compiled-"))
+        try:
+            with _Limits(message):
+                paths = device.compile(_artifact(message), folder)
+            return {"files": [_packed(path) for path in paths]}
+        except DeployError as error:
+            return {"failed": _nameless(str(error), message["path"])}
+        finally:
+            shutil.rmtree(folder)
 
     def _inspect(self, message: Message) -> Message:
         from hot.server.inspect import ModelRefused, inspect_model
@@ -119,12 +143,26 @@ class _Desk:
         return {"format": facts.format, "input_shape": list(facts.input_shape)}
 
 
+def _artifact(message: Message) -> Any:
+    from hot.records import Artifact
+
+    return Artifact(Path(message["path"]), message["precision"], tuple(message["input_shape"]))
+
+
+def _packed(path: Path) -> Message:
+    return {"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()}
+
+
 def _without_path(measurement: Any, path: str) -> Any:
-    """The same without the name of the server's temporary file, which is different every time."""
+    """The same without the name of the server's temporary file."""
     from dataclasses import replace
 
-    text = measurement.failure.replace(path, "the model")
-    return replace(measurement, failure=text.replace(Path(path).name, "the model"))
+    return replace(measurement, failure=_nameless(measurement.failure, path))
+
+
+def _nameless(text: str, path: str) -> str:
+    """A text without the name of the server's temporary file, which is different every time."""
+    return text.replace(path, "the model").replace(Path(path).name, "the model")
 
 
 class _Limits:

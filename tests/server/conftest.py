@@ -27,6 +27,7 @@ DEVICES = """
 import ctypes, hashlib, json, os, signal, time
 import onnx
 from hot.devices import DeviceRow
+from hot.errors import DeployError
 from hot.records import ESTIMATES, MEASURES, DeviceInfo, Measurement
 
 class Waits:
@@ -64,11 +65,25 @@ class Waits:
     def measure_all(self, artifacts, settings):
         return [self.measure(artifact, settings) for artifact in artifacts]
 
+class Compiles(Waits):
+    def compile(self, artifact, folder):
+        data = artifact.path.read_bytes()
+        deed, _, value = onnx.load_from_string(data).producer_name.partition(":")
+        if deed == "misfit":
+            raise DeployError(f"{artifact.path}: it does not fit")
+        elif deed == "wait":
+            time.sleep(float(value))
+        path = folder / f"{artifact.path.stem}_compiled.bin"
+        path.write_bytes(data[::-1])
+        other = folder / f"{artifact.path.stem}_about.txt"
+        other.write_text(artifact.precision)
+        return path, other
+
 def _waits(wait_ms: float = 5.0):
     return Waits("waits", MEASURES, wait_ms)
 
 def _thinks(wait_ms: float = 5.0):
-    return Waits("thinks", ESTIMATES, wait_ms)
+    return Compiles("thinks", ESTIMATES, wait_ms)
 
 waits = DeviceRow(_waits, MEASURES, "only waits")
 thinks = DeviceRow(_thinks, ESTIMATES, "only waits")
