@@ -81,12 +81,14 @@ function rows(job, device) {
 }
 
 function stage(job) {
+  if (job.status === "queued" && job.servers === 0) return "no running server has this device";
   if (job.status === "queued" && job.position) return `place ${job.position}`;
   if (job.status === "running") return job.progress === job.status ? "" : job.progress;
   return job.attempts > 1 ? `${job.attempts} attempts` : "";
 }
 
 function latency(job, kind) {
+  if (job.task === "compile") return [job.files ? `${job.files.length} files` : "–", el("small", {}, "compiled")];
   const found = job.measurement;
   if (!found) return ["–"];
   if (found.latency_ms === null) return [el("span", { class: "bad" }, "cannot run")];
@@ -140,7 +142,8 @@ function details(job) {
         ["progress", job.progress === job.status ? "" : job.progress], ["peak memory", found?.peak_memory_bytes ? bytes(found.peak_memory_bytes) : null],
         ...Object.entries(found?.counters ?? {}).map(([name, value]) => [name, value.toLocaleString("en")]),
       ]),
-      list(Object.entries(job.settings).map(([name, value]) => [name, String(value)])),
+      job.files ? list(job.files.map((file) => [bytes(file.bytes), file.name])) : null,
+      list(Object.entries(job.task === "measure" ? job.settings : {}).map(([name, value]) => [name, String(value)])),
       list(Object.entries(job.fingerprint)),
       slowest.length ? list(slowest.map((node) => [ms(node.latency_ms), `${node.name} (${node.operator})`])) : null,
     ),

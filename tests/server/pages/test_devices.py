@@ -22,6 +22,15 @@ def test_jobs_come_in_live_open_and_tell_their_result(visit, site, make_model):
     assert page.get_attribute(f"#job-{job['id']}", "aria-expanded") == "true"
 
 
+def test_a_compile_job_lists_its_files(visit, site, make_model):
+    page = visit(site, "/")
+    job = site.finish(site.submit(make_model(seed=78), "thinks", task="compile"))
+    row = page.wait_for_selector(f"tr[data-job='{job['id']}'][data-status=done]")
+    assert "2 files" in row.inner_text()
+    page.click(f"#job-{job['id']}")
+    assert "model_compiled.bin" in page.wait_for_selector("tr.opened").inner_text()
+
+
 def test_a_waiting_job_is_cancelled_and_asked_again_by_buttons(visit, site, make_model):
     running = site.submit(make_model("wait:30", seed=72))
     waiting = site.submit(make_model(seed=73))
