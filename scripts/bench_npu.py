@@ -292,11 +292,20 @@ def main() -> None:
         found = accuracy(_contest(options), options.workers)
     document = read_json(options.out, "results") if options.out.is_file() else {}
     document[options.part] = {
-        "command": f"python scripts/bench_npu.py {options.part}",
+        "command": _command(options),
         "provenance": to_document(provenance()),
         "results": found,
     }
     write_json(options.out, document)
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = ["python scripts/bench_npu.py", options.part]
+    if options.part == "accuracy":
+        for name in ("npus", "shares", "qualities"):
+            words += [f"--{name}", *map(str, getattr(options, name))]
+        words += ["--epochs", str(options.epochs), "--seeds", str(options.seeds)]
+    return " ".join(words)
 
 
 def _contest(options: argparse.Namespace) -> Contest:

@@ -348,9 +348,9 @@ def npu(document: dict[str, Any]) -> list[str]:
         "",
         f"`{found['command']}`: the network of least latency with no fewer MACs than MobileNetV2, "
         "by the shipped LUTs, which are estimates of Arm's compiler. Stem and head with 1000 "
-        "classes stay, so that the whole network saves less than its blocks. MACs alone are a poor "
-        "quality: these networks have about half of MobileNetV2's parameters, and they were not "
-        f"trained here. {where(found)}",
+        "classes stay, so that the whole network saves less than its blocks. MACs alone are a "
+        "poor quality: these networks have half of MobileNetV2's parameters, and were not trained. "
+        f"{where(found)}",
         "",
         "| NPU | pixels | MobileNetV2 | least | whole network | blocks | fused | sandglass |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -366,7 +366,33 @@ def npu(document: dict[str, Any]) -> list[str]:
             f"-{row['reduction_of_blocks']:.0%} | {kinds['fused'] or '-'} | "
             f"{kinds['sandglass'] or '-'} |"
         )
-    return [*lines, "", *shipped()]
+    return [*lines, "", *npu_accuracy(document.get("accuracy")), *shipped()]
+
+
+def npu_accuracy(found: dict[str, Any] | None) -> list[str]:
+    """Trained networks of a share of the original's latency."""
+    if found is None:
+        return []
+    results = found["results"]
+    settings = results["settings"]
+    npus = list(results["best"])
+    lines = [
+        f"`{found['command']}`: networks of the 32x32 space within {settings['shares'][0]:.0%} of "
+        "MobileNetV2's latency on an NPU, of most quality by a score, and MobileNetV2 itself, each "
+        f"trained from scratch on CIFAR-10 by one recipe, {settings['epochs']} epochs of "
+        f"{settings['n_train']:,} images, {settings['seeds']} seeds; accuracy on the test images, "
+        f"mean and deviation. {where(found)}",
+        "",
+        f"| network | accuracy | gain | {' | '.join(npus)} | MACs | parameters |",
+        f"| --- | --- | --- | {' | '.join('---' for _ in npus)} | --- | --- |",
+    ]
+    for row in results["rows"]:
+        shares = " | ".join(f"{-row['reduction'][npu]:+.0%}" for npu in npus)
+        lines.append(
+            f"| {row['pick']} | {row['mean']:.1%} +- {row['deviation']:.1%} | {row['gain']:+.1%} | "
+            f"{shares} | {row['macs'] / 1e6:.1f} M | {row['params'] / 1e6:.2f} M |"
+        )
+    return [*lines, ""]
 
 
 def shipped() -> list[str]:
@@ -413,6 +439,74 @@ def server_faults(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def server_load(document: dict[str, Any]) -> list[str]:
+    """Many clients at once."""
+    options, latency = document["options"], document["latency_ms"]
+    lost = "nothing was lost" if document["is_nothing_lost"] else "SOMETHING WAS LOST"
+    twice = "or measured twice" if document["is_nothing_twice"] else "SOME WERE MEASURED TWICE"
+    return [
+        "### Load",
+        "",
+        f"`{document['command']}`: {options['clients']} clients, {document['answers']:,} requests, "
+        f"{document['distinct']} of them for new models, in {document['seconds']:.0f} s: {lost}, "
+        f"{twice}. Answers from the database: median {1e3 * document['cached_median_s']:.0f} ms, "
+        f"p99 {1e3 * document['cached_p99_s']:.0f} ms (target: 50 ms). Measured latencies under "
+        f"load: {document['load_against_quiet'] - 1:+.1%} against the same models measured for one "
+        f"client (median of {document['watched']}; {latency['quiet']:.2f} ms), between two quiet "
+        f"measurements {document['quiet_against_quiet'] - 1:+.1%} (target: 3 %). {where(document)}",
+    ]
+
+
+def server_fuzz(document: dict[str, Any]) -> list[str]:
+    """Damaged models and requests."""
+    models, requests = document["models"], document["requests"]
+    lived = "lived" if document["is_same_process"] else "DIED"
+    return [
+        "### Damaged models and requests",
+        "",
+        f"`{document['command']}`: {models['n']:,} damaged models and {requests['n']:,} requests "
+        f"made from the OpenAPI document, {document['seconds'] / 60:.0f} minutes: "
+        f"{document['n_5xx']} answers from 500 on, the server {lived}, its memory went from "
+        f"{document['warm_bytes'] / 2**20:.0f} to {document['end_bytes'] / 2**20:.0f} MiB. "
+        f"{where(document)}",
+    ]
+
+
+def runtimes(document: dict[str, Any]) -> list[str]:
+    """LUTs of the runtimes of one machine, and int8 beside fp32."""
+    lines = [
+        "### Runtimes of this machine",
+        "",
+        f"`{document['command']}`: LUTs of {document['space']}, each checked on "
+        f"{document['options']['networks']} networks it has not seen (target for LiteRT and "
+        f"OpenVINO: 5 %). {where(document)}",
+        "",
+        "| device | precision | method | mean error | worst | Spearman |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in document["results"]:
+        lines.append(
+            f"| `{row['name']}` | {row['precision']} | {row['method']} | {row['mean_error']:.1%} | "
+            f"{row['worst_error']:.1%} | {row['spearman']:.3f} |"
+        )
+    lines += [
+        "",
+        "int8 against fp32 by these LUTs: the original network, the choices of all slots, how alike "
+        "random networks are ranked, and where another choice is the fastest.",
+        "",
+        "| device | original | choices | Spearman | other fastest choice |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in document["int8_against_fp32"]:
+        fp32, int8 = row["original_ms"]
+        lines.append(
+            f"| `{row['name']}` | {fp32:.3f} -> {int8:.3f} ms | median {row['median_ratio']:.2f} "
+            f"({row['least_ratio']:.2f} to {row['largest_ratio']:.2f}) | {row['spearman']:.2f} | "
+            f"{row['other_fastest']} of {row['n_slots']} slots |"
+        )
+    return lines
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "quickstart": quickstart,
     "cifar": cifar,
@@ -421,9 +515,12 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "inherit": inherit,
     "backbones": backbones,
     "lut": lut,
+    "runtimes": runtimes,
     "npu": npu,
     "farm": farm,
+    "server_load": server_load,
     "server_faults": server_faults,
+    "server_fuzz": server_fuzz,
     "solver": solver,
     "picks": picks,
     "evolution": evolution,
