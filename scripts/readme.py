@@ -491,8 +491,8 @@ def runtimes(document: dict[str, Any]) -> list[str]:
         )
     lines += [
         "",
-        "int8 against fp32 by these LUTs: the original network, the choices of all slots, how alike "
-        "random networks are ranked, and where another choice is the fastest.",
+        "int8 against fp32 by these LUTs: the original network, the choices of all slots, how much "
+        "alike random networks are ranked, and where another choice is the fastest.",
         "",
         "| device | original | choices | Spearman | other fastest choice |",
         "| --- | --- | --- | --- | --- |",

@@ -11,10 +11,11 @@ import numpy as np
 import onnxruntime as ort
 
 from hot.devices.contract import Settings
+from hot.devices.cuda_events import Stopwatch
 from hot.devices.energy import MEASURED_ENERGY, find_nvml
 from hot.devices.fingerprint import host_fingerprint
 from hot.devices.quiet import choose_cores
-from hot.devices.sampling import Run, host_timed, sample_artifacts
+from hot.devices.sampling import Run, sample_artifacts
 from hot.errors import DeviceError
 from hot.records import MEASURES, Artifact, DeviceInfo, Measurement
 
@@ -40,7 +41,7 @@ class Cuda:
     """One GPU. Whole inferences are timed: inputs are on it, and the kernels are one CUDA graph.
 
     A graph is launched at once, so that a small network does not wait for its kernels to be
-    launched one after the other; the clock is the host's and stops when the GPU is done. There are
+    launched one after the other; the clock is the GPU's own, by events around the graph. There are
     no per-node times: blocks are measured alone, each with the constant cost of an inference, so
     that their sum is too large and a LUT wants `--correct`.
     """
@@ -68,6 +69,7 @@ class Cuda:
             "gpu_name": self._info.name,
             "driver_cuda": str(self._info.cuda),
             "runtime": "onnxruntime cuda graph",
+            "clock": "cuda events",
             "runtime_version": ort.__version__,
             "gpu": str(self._gpu),
             "tf32": "on" if self._tf32 else "off",
@@ -94,15 +96,17 @@ class _CudaRuntime:
 
     def __init__(self, gpu: int, tf32: bool) -> None:
         self._gpu = gpu
+        self._watch = Stopwatch(_driver(), gpu)
         self._provider = {
             "device_id": str(gpu),
+            "user_compute_stream": str(self._watch.stream),
             "enable_cuda_graph": "1",
             "use_tf32": str(int(tf32)),
             "cudnn_conv_algo_search": "EXHAUSTIVE",
         }
 
     def open(self, artifact: Artifact, rng: np.random.Generator) -> Run:
-        """A session with input and output on the GPU; a run ends when the GPU is done."""
+        """A session with input and output on the GPU, which times itself."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
@@ -122,7 +126,11 @@ class _CudaRuntime:
             exit_.name,
             ort.OrtValue.ortvalue_from_shape_and_type(exit_.shape, np.float32, "cuda", self._gpu),
         )
-        return host_timed(lambda: session.run_with_iobinding(binding))
+        binding.synchronize_inputs()
+        run = ort.RunOptions()
+        # The event behind the graph is waited for, so that the runtime need not.
+        run.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        return lambda: self._watch.time_ms(lambda: session.run_with_iobinding(binding, run))
 
     def open_profiled(self, artifact: Artifact, rng: np.random.Generator, folder: Path) -> None:
         """Nothing: nodes inside a graph are not timed."""
@@ -130,14 +138,19 @@ class _CudaRuntime:
 
 
 @cache
+def _driver() -> Any:
+    """NVIDIA's driver library; None where there is none."""
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+
+
+@cache
 def find_gpus() -> tuple[Gpu, ...]:
     """The GPUs that NVIDIA's driver gives this process; none without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return ()
-    n = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(n)):
+    driver, n = _driver(), ctypes.c_int()
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(n)):
         return ()
     return tuple(_describe(driver, index) for index in range(n.value))
 

@@ -1,7 +1,11 @@
+import ctypes
+import time
+
 import pytest
 
 from hot.devices import Settings, known_devices, make_device
 from hot.devices.cuda import find_gpus, missing_cuda
+from hot.devices.cuda_events import Stopwatch
 from hot.errors import DeviceError
 from hot.export import quantize
 
@@ -41,6 +45,15 @@ def test_a_network_is_measured_at_both_precisions(network, tmp_path):
         assert result.failure is None
         assert len(result.samples_ms) == 5
         assert 0.005 < result.latency_ms < 50
+
+
+@NEEDS_GPU
+def test_the_gpus_clock_agrees_with_the_hosts():
+    watch = Stopwatch(ctypes.CDLL("libcuda.so.1"), 0)
+    assert watch.stream
+    start = time.perf_counter()
+    assert 0 <= watch.time_ms(lambda: time.sleep(0.05)) - 50 < 20
+    assert time.perf_counter() - start >= 0.05
 
 
 @NEEDS_GPU
