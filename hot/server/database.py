@@ -99,6 +99,11 @@ class Database:
         engine: Engine | None = getattr(self, "_engine", None)
         return engine.url.render_as_string() if engine else self.url.rpartition("@")[2]
 
+    def _forget_read_only(self, reason: list[str]) -> None:
+        """Close connections that were opened while the file could not be written: they stay so."""
+        if reason and "readonly" in reason[0] and hasattr(self, "_engine"):
+            self._engine.dispose()
+
     @contextmanager
     def _storage(self) -> Iterator[None]:
         try:
@@ -112,6 +117,7 @@ class Database:
             raise  # two wrote the same: the caller knows what that means
         except (DBAPIError, PoolTimeoutError, DisconnectionError, OSError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+            self._forget_read_only(reason)
             raise StorageError(
                 f"cannot use the database {self.shown}: "
                 f"{reason[0] if reason else type(error).__name__}; "

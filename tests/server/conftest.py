@@ -251,10 +251,10 @@ def serve(tmp_path, installed_devices, measured_log):
     """A function that starts `hot serve` with options and returns it running."""
     started = []
 
-    def start(*options, store=None, devices=("waits", "thinks"), machine=None, ca=None):
+    def start(*options, store=None, devices=("waits", "thinks"), machine=None, ca=None, by=()):
         port = free_port()
         log = tmp_path / f"server-{len(started)}.log"
-        command = [sys.executable, "-c", "from hot.cli import main; main()", "serve"]
+        command = [*by, sys.executable, "-c", "from hot.cli import main; main()", "serve"]
         for device in devices:
             command += ["--device", device]
         command += ["--store", str(store or tmp_path / "jobs.db"), "--port", str(port)]

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import threading
@@ -138,6 +139,35 @@ def test_sqlite_locked_gone_or_full_answers_503_and_everything_goes_on_when_it_i
     done = client.finish(running)
     assert (done["status"], done["attempts"]) == ("done", 2)
     assert len(digests(measured_log())) == len(set(digests(measured_log()))) == 6
+
+
+def test_sqlite_read_only_answers_503_and_everything_goes_on_when_it_may_be_written_again(
+    serve, tmp_path, make_model, skip_unless_ci
+):
+    folder, away = tmp_path / "store", tmp_path / "away"
+    folder.mkdir()
+    by = ()
+    if os.geteuid() == 0:  # root may write whatever the rights say, unless it gives that up
+        if shutil.which("setpriv") is None:
+            skip_unless_ci("no setpriv (util-linux), and root may write everything")
+        by = ("setpriv", "--inh-caps=-all", "--bounding-set=-dac_override")
+    client = serve(store=folder / "jobs.db", by=by).client()
+    running = start_slow(client, make_model("wait:2", seed=1))
+    folder.rename(away)
+    time.sleep(0.5)  # what was being written is
+    folder.mkdir()
+    for path in away.iterdir():
+        shutil.copy(path, folder)
+        (folder / path.name).chmod(0o444)
+    folder.chmod(0o555)
+    refused = client.put(make_model(seed=2))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage")
+    time.sleep(2.5)  # the job ends meanwhile, and its result waits
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    assert client.finish(running)["attempts"] == 1
+    assert client.finish(client.submit(make_model(seed=2)))["status"] == "done"
 
 
 def test_postgresql_stopped_or_read_only_answers_503_and_everything_goes_on_when_it_is_back(
