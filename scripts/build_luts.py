@@ -5,9 +5,10 @@
     python scripts/build_luts.py --only mobilenetv2-96 --devices ethos-u55-128
 
 Every device here estimates, so a LUT is the same on every machine, bit for bit, dates aside. A
-file is what `hot build-lut --check-networks 30 --out luts` writes for that space and device, but
-each artifact is converted once for all devices that take its format. What was measured is kept in
-`--store`: a build that was stopped goes on.
+file is what `hot build-lut --check-networks 30 --out luts` writes for that space and device (with
+`--correct` for an NPU, whose blocks add up nearly but not quite), but each artifact is converted
+once for all devices that take its format. What was measured is kept in `--store`: a build that was
+stopped goes on.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hot.devices import Device, Settings, make_device
-from hot.lut import LutStore, build_lut, load_lut, lut_file_name, save_lut
+from hot.lut import LutStore, build_lut, correct_lut, load_lut, lut_file_name, save_lut
 from hot.lut.artifacts import make_artifacts
 from hot.lut.attribute import PartTime
 from hot.lut.check import compare
@@ -110,7 +111,7 @@ def build(name: str, wanted: Sequence[str], store: LutStore) -> list[Lut]:
         for d, lut in _check(bench, unchecked, name).items():
             store.add_check(keys[d], lut.check)  # type: ignore[arg-type]
             built[d] = lut
-    return list(built.values())
+    return [correct_lut(lut, space) if d in NPUS else lut for d, lut in built.items()]
 
 
 def _make(name: str, row: Row) -> Device:
@@ -191,17 +192,28 @@ def _estimate(
 
 
 def undated(lut: Lut) -> Lut:
-    """The LUT without times, and without what other versions of numpy may round otherwise."""
+    """The LUT without times, and without what other versions of numpy may round otherwise.
+
+    What is left decides the rest: a correction follows from the entries and the measured networks.
+    """
     check = lut.check
     if check is not None:
         check = replace(check, date="", mean_error=0, worst_error=0, bias=0, spearman=0)
-    return replace(lut, created="", check=check)
+        if lut.corrected is not None:
+            check = replace(check, predicted_ms=())
+    return replace(lut, created="", check=check, corrected=None)
+
+
+def is_same(lut: Lut, other: Lut) -> bool:
+    """Whether two LUTs say the same, dates aside."""
+    is_alike = (lut.corrected is None) == (other.corrected is None)
+    return is_alike and undated(lut) == undated(other)
 
 
 def write(lut: Lut, is_checking: bool) -> bool:
     """Write a LUT's file unless the one there is equal but for its dates; whether it was equal."""
     path = FOLDER / lut_file_name(lut)
-    is_equal = path.is_file() and undated(load_lut(path)) == undated(lut)
+    is_equal = path.is_file() and is_same(load_lut(path), lut)
     said = "as it was" if is_equal else "DIFFERS" if is_checking else "written"
     if not is_equal and not is_checking:
         save_lut(lut, FOLDER)
