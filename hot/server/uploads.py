@@ -34,14 +34,16 @@ class Uploads:
             await _drain(request)
             raise ApiError(413, "too_large", f"a model may have {limit} bytes, not {length}")
         async with self._turn:
-            data = await self._receive(request)
+            data = await self._receive(request, length)
             return await run_in_threadpool(self._keep, sha256, data)
 
-    async def _receive(self, request: Request) -> bytes:
+    async def _receive(self, request: Request, length: int) -> bytes:
         data = bytearray()
         try:
             async with asyncio.timeout(self._service.config.upload_time_limit_s):
                 async for part in request.stream():
+                    if len(data) + len(part) > length:
+                        raise ApiError(400, "length", f"the body is longer than {length} bytes")
                     data += part
         except TimeoutError as error:
             raise ApiError(408, "slow", "the model did not come in time; send it again") from error
@@ -72,7 +74,8 @@ class Uploads:
 
 def _length(request: Request) -> int:
     text = request.headers.get("content-length", "")
-    if not text.isascii() or not text.isdigit():
+    is_chunked = "transfer-encoding" in request.headers  # it would count, whatever length is told
+    if is_chunked or not text.isascii() or not text.isdigit():
         raise ApiError(411, "length", "tell the length of the model: Content-Length")
     return int(text)
 
