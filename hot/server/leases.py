@@ -52,11 +52,19 @@ class Lease:
 
 @dataclass(frozen=True)
 class Pulse:
-    """What one sign of life found: jobs to stop because of a client, and jobs lost to another."""
+    """What one sign of life found.
+
+    Attributes:
+        cancelled: jobs to stop because of a client.
+        lost: jobs that another server has taken over.
+        taken_over: jobs of servers that died.
+        orphaned: jobs of this server that nobody here ran.
+    """
 
     cancelled: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
     taken_over: tuple[str, ...] = ()
+    orphaned: tuple[str, ...] = ()
 
 
 @dataclass
@@ -85,6 +93,7 @@ class Leases:
         self._max_attempts = max_attempts
         self._others: dict[str, _Seen] = {}
         self._devices: tuple[str, ...] = ()
+        self._suspects: frozenset[str] = frozenset()  # by the last beat, nobody here runs them
 
     def enter(self) -> tuple[str, ...]:
         """Make this server known and take over the jobs of those that died here; their ids."""
@@ -108,7 +117,13 @@ class Leases:
             _take_over(session, self.id, self._max_attempts, is_counted=False)
 
     def beat(self, held: frozenset[str]) -> Pulse:
-        """Give a sign of life; `held` are the jobs that this server believes it runs."""
+        """Give a sign of life; `held` are the jobs that this server believes it runs.
+
+        What it is said to run and does not, at two beats in a row, goes back into the queue: a
+        claim whose answer was lost on its way, or a job that met a bug. A single beat may come
+        between a claim and its note in `held`. It counts as an attempt, whose number tells the
+        next lease from the lost one.
+        """
         with self._database.write() as session:
             alive = session.execute(
                 update(ServerRow).where(ServerRow.id == self.id).values(beats=ServerRow.beats + 1)
@@ -125,8 +140,26 @@ class Leases:
                     JobRow.owner == self.id, JobRow.status == RUNNING
                 )
             ).all()
+            suspects = frozenset(row.id for row in mine) - held
+            orphaned = self._free(session, suspects & self._suspects)
+        self._suspects = suspects
         cancelled = frozenset(row.id for row in mine if row.is_cancel_asked)
-        return Pulse(cancelled, held - {row.id for row in mine}, tuple(taken))
+        return Pulse(cancelled, held - {row.id for row in mine}, tuple(taken), orphaned)
+
+    def _free(self, session: Session, orphans: frozenset[str]) -> tuple[str, ...]:
+        """Put jobs that nobody runs back into the queue; their ids."""
+        if not orphans:
+            return ()
+        rows = session.scalars(
+            select(JobRow)
+            .where(
+                JobRow.id.in_(sorted(orphans)), JobRow.owner == self.id, JobRow.status == RUNNING
+            )
+            .with_for_update()
+        ).all()
+        for row in rows:
+            _requeue(row, self._max_attempts, is_counted=True)
+        return tuple(row.id for row in rows)
 
     def has_queued(self, offers: Offers) -> bool:
         """Whether a job waits that is among these devices and tasks."""
@@ -254,7 +287,7 @@ def _requeue(row: JobRow, max_attempts: int, is_counted: bool) -> None:
     if row.is_cancel_asked:
         end(row, CANCELLED)
     elif is_counted and row.attempts >= max_attempts:
-        end(row, FAILED, f"its server or worker was killed at each of {row.attempts} attempts")
+        end(row, FAILED, f"its server or worker was lost at each of {row.attempts} attempts")
     else:
         row.status, row.owner, row.progress, row.started = QUEUED, "", "waiting again", None
         row.attempts -= 0 if is_counted else 1

@@ -19,6 +19,7 @@ from hot.server.gate import Gate, MachineLock
 from hot.server.leases import Lease, Leases, Offers
 from hot.server.metrics import Metrics
 from hot.server.process import WorkerLimits, WorkerLost, WorkerProcess, WorkerStopped
+from hot.server.running import Running
 from hot.server.schema import COMPILE, MEASURE
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Scheduler:
         self._gate = Gate()
         self._machine = MachineLock(config.machine or socket.gethostname())
         self._stopping = threading.Event()
-        self._running: dict[str, str] = {}  # job to what is asked of it: "", "cancel" or "lost"
+        self._running = Running()
         self._threads: list[threading.Thread] = []
         self._lanes: list[Lane] = []
         self.infos: dict[str, DeviceInfo] = {}
@@ -99,8 +100,7 @@ class Scheduler:
 
     def cancel(self, job: str) -> None:
         """Stop a job now if it runs here."""
-        if job in self._running:
-            self._running[job] = "cancel"
+        self._running.ask(job, "cancel")
 
     def stop(self) -> None:
         """Give running jobs back, and end all workers."""
@@ -188,12 +188,12 @@ class Scheduler:
             lease = self._leases.claim(lane.offers)
             if lease is None:
                 return False
-            self._running[lease.job] = ""
+            self._running.begin(lease.job)
             try:
                 self._tell(lease.job)
                 self._persist(self._work_safely(lane, lease))
             finally:
-                self._running.pop(lease.job, None)
+                self._running.end(lease.job)
                 self._tell(lease.job)
         return True
 
@@ -270,10 +270,10 @@ class Scheduler:
         return data, facts.format if facts is not None else ""
 
     def _is_wanted(self, lease: Lease) -> bool:
-        return self._is_working() and not self._running.get(lease.job)
+        return self._is_working() and not self._running.asked(lease.job)
 
     def _ended_early(self, lease: Lease) -> Callable[[], object]:
-        if self._running.get(lease.job) == "cancel":
+        if self._running.asked(lease.job) == "cancel":
             return lambda: self._leases.cancel(lease)
         return lambda: self._leases.give_back(lease, is_counted=False)
 
@@ -296,7 +296,7 @@ class Scheduler:
     def _beat(self) -> None:
         while not self._stopping.wait(self._config.heartbeat_s):
             try:
-                pulse = self._leases.beat(frozenset(self._running))
+                pulse = self._leases.beat(self._running.jobs())
             except StorageError as error:
                 self._metrics.storage_errors.inc()
                 log.warning("no sign of life: %s", error)
@@ -304,12 +304,16 @@ class Scheduler:
             except Exception:  # a server without a heart would lose its jobs to others
                 log.exception("the heartbeat met a bug")
                 continue
-            for job in pulse.cancelled & self._running.keys():
-                self._running[job] = "cancel"
-            for job in pulse.lost & self._running.keys():
-                self._running[job] = "lost"
+            for job in pulse.cancelled:
+                self._running.ask(job, "cancel")
+            for job in pulse.lost:
+                self._running.ask(job, "lost")
             for job in pulse.taken_over:
                 log.info("took over a job of a server that died", extra={"job": job})
+            for job in pulse.orphaned:
+                log.warning("a job that nobody ran goes back into the queue", extra={"job": job})
+            changed = (*pulse.taken_over, *pulse.orphaned)
+            for job in changed:
                 self._tell(job)
-            if pulse.taken_over:
+            if changed:
                 self.notify()

@@ -82,6 +82,30 @@ def test_a_server_without_signs_of_life_loses_its_jobs_by_counts_and_not_by_a_cl
     assert two.finish(again, "{}")
 
 
+def test_a_job_that_its_server_does_not_know_of_waits_again_after_two_beats(database, jobs):
+    job = ask(jobs)
+    one = server(database, place="one")
+    lost = one.claim(OFFERS)  # as where the answer to it never came
+    assert one.beat(frozenset()).orphaned == ()
+    assert one.beat(frozenset({job["id"]})).orphaned == ()  # it was about to be noted
+    assert one.beat(frozenset()).orphaned == ()
+    assert one.beat(frozenset()).orphaned == (job["id"],)
+    again = one.claim(OFFERS)
+    assert (again.job, again.attempt) == (job["id"], 2)
+    assert not one.finish(lost, '{"x": 1}')
+    assert one.finish(again, '{"x": 2}')
+
+
+def test_a_job_that_its_server_does_not_know_of_is_cancelled_where_asked(database, jobs):
+    job = ask(jobs)
+    one = server(database, place="one")
+    one.claim(OFFERS)
+    jobs.cancel(job["id"])
+    for _ in range(2):
+        one.beat(frozenset())
+    assert jobs.get(job["id"])["status"] == "cancelled"
+
+
 def test_a_job_whose_servers_keep_dying_fails_at_last(database, jobs):
     job = ask(jobs)
     watcher = server(database, patience=1, place="watcher")

@@ -2,6 +2,8 @@ import json
 import os
 from pathlib import Path
 
+from hot.server.schema import MEASURE
+
 
 def rows():
     path = Path(os.environ["HOT_TEST_LOG"])
@@ -49,3 +51,15 @@ def test_a_model_that_crashes_hangs_or_eats_memory_costs_its_own_job_alone(share
     again = shared.post(make_model("raise", seed=300))
     assert (again.status_code, again.json()["attempts"]) == (202, 0)  # a new job, none from before
     shared.finish(again.json())
+
+
+def test_a_claim_whose_answer_was_lost_is_run_in_the_end(in_process, make_model):
+    client, app = in_process(heartbeat_s=0.2)
+    service = app.state.service
+    blocker = client.submit(make_model("wait:1.0", seed=310))
+    client.until(lambda: client.get(blocker)["status"] == "running")
+    job = client.submit(make_model(seed=311))
+    key = service.scheduler.infos["waits"].key
+    assert service._leases.claim(((key, MEASURE),)).job == job["id"]  # no lane hears of it
+    assert client.finish(job, within_s=20)["status"] == "done"
+    client.finish(blocker)
