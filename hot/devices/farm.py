@@ -24,6 +24,8 @@ _HELD = 2
 _HELD_ESTIMATES = 8
 _POLL_S = 2.0
 _PROBE_S = 2.0  # between two looks whether a lost server is back
+_LONGEST_PROBE_S = 60.0
+_MOST_RETURNS = 2  # without a result, after which a server that comes back is left alone longer
 _JOIN_S = 5.0
 
 
@@ -49,7 +51,7 @@ class Farm:
     Every server has its own queue, in which an artifact stands by its content, so that the same
     artifact comes to the same server, whose database may know it; a server that has nothing left
     takes from the longest queue. One that stops to answer is left out, with a warning, until it
-    answers again; its jobs go to the others.
+    answers again; its jobs go to the others. One that refuses the work is left out to its end.
 
     Assumption: machines of one fingerprint run a network equally fast. Their clocks and cooling may
     differ by some percent, which shows as spread between the entries of a LUT.
@@ -127,11 +129,14 @@ class Farm:
     def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
         """The files that the first server makes which can be reached; see `Remote.compile`."""
         for server in self._servers:
-            if server not in self._lost:
-                try:
+            server.connection.stop.clear()
+        for server in sorted(self._servers, key=lambda server: server in self._lost):
+            try:
+                if server not in self._lost or self._answers(server):
+                    self._lost.pop(server, None)
                     return server.compile(artifact, folder)
-                except ServerLostError as error:
-                    self._leave_out(server, str(error))
+            except ServerLostError as error:
+                self._leave_out(server, str(error))
         raise self._all_lost()
 
     # One server, in its own thread ---------------------------------------------------------------
@@ -150,10 +155,15 @@ class Farm:
                         self._look_again(server, work)
                     else:
                         self._step(server, work, artifacts, settings)
-                except HotError as error:
+                except ServerLostError as error:
                     work.give_back(server)
                     if not work.is_over:
                         self._leave_out(server, str(error))
+                except HotError as error:  # it would refuse the next job, too
+                    work.give_back(server)
+                    if not work.is_over:
+                        self._leave_out(server, str(error))
+                    return work.looked(server)
         except BaseException as error:  # a bug must end the work, not this thread alone
             work.fail(error)
 
@@ -183,20 +193,36 @@ class Farm:
             work.finish(server, index, ticket.result)
 
     def _look_again(self, server: Remote, work: Share) -> None:
-        """Take a lost server back in if it answers, and is still of the same fingerprint."""
+        """Take a lost server back in if it answers, and is still of the same fingerprint.
+
+        One that answers this and then no job, again and again, is as good as lost: it is tried
+        after ever longer pauses.
+        """
+        n_more = 0
+        if self._answers(server):
+            n_more = work.count_return(server) - _MOST_RETURNS
+            if n_more <= 0:
+                return self._take_back(server)
+        work.looked(server)
+        work.pause(min(_PROBE_S * 2 ** min(n_more, 10), _LONGEST_PROBE_S))
+        if n_more and not work.is_over:
+            self._take_back(server)
+
+    def _take_back(self, server: Remote) -> None:
+        del self._lost[server]
+        log.warning("%s is back", server.url)
+
+    def _answers(self, server: Remote) -> bool:
+        """Whether a lost server answers with the farm's device; otherwise notes why not."""
         try:
             info = server.look_up(timeout_s=_PROBE_S)
-        except HotError as error:
-            self._lost[server] = str(error)
-        else:
             if info.key == self._info.key:
                 server.describe()
-                del self._lost[server]
-                log.warning("%s is back", server.url)
-                return
+                return True
             self._lost[server] = f"{server.url} has another fingerprint now"
-        work.looked(server)
-        work.pause(_PROBE_S)
+        except HotError as error:
+            self._lost[server] = str(error)
+        return False
 
     def _leave_out(self, server: Remote, reason: str) -> None:
         self._lost[server] = reason

@@ -38,6 +38,7 @@ class Share:
             self.queues[_home(self.servers, key)].append(index)
         self._n_done = dict.fromkeys(self.servers, 0)
         self._looked: set[Remote] = set()
+        self._n_returns = dict.fromkeys(self.servers, 0)
         self._n_left = len(self.keys)
         self._is_ended = False
         self._changed = threading.Condition()
@@ -95,6 +96,7 @@ class Share:
             self.results[index] = result
             self._n_left -= 1
             self._n_done[server] += 1
+            self._n_returns[server] = 0
             self._changed.notify_all()
 
     def give_back(self, server: Remote) -> None:
@@ -104,6 +106,12 @@ class Share:
             self.held[server].clear()
             self._looked.discard(server)
             self._changed.notify_all()
+
+    def count_return(self, server: Remote) -> int:
+        """How often a lost server has come back since it last gave a result, this time included."""
+        with self._changed:
+            self._n_returns[server] += 1
+            return self._n_returns[server]
 
     def looked(self, server: Remote) -> None:
         """Note that a lost server is still lost."""

@@ -19,11 +19,12 @@ class SmallServer:
         seen: (method, path) of every request that got an answer of its own.
         troubles: what the next requests meet instead of an answer: a status, a pair of status and
             Retry-After, `cut` for a closed connection, or a body that is no JSON.
+        refuses: a status that every request to measure gets instead; None for none.
     """
 
     def __init__(self, device, wait_s=0.0, token="", tls=None):
         self.device, self.wait_s, self.token, self.tls = device, wait_s, token, tls
-        self.seen, self.troubles = [], []
+        self.seen, self.troubles, self.refuses = [], [], None
         self.info = device.describe()
         self.artifacts, self.jobs, self.measured = {}, {}, []
         self.is_open = threading.Event()  # cleared by a test, jobs do not end
@@ -75,6 +76,8 @@ class SmallServer:
                     return 400, _error("artifact_invalid", "this is no ONNX model")
                 self.artifacts[name] = body
                 return 201, {"sha256": name}
+            case ("POST", "v1", "jobs") if self.refuses is not None:
+                return self.refuses, _error("refused", "as the test wants")
             case ("POST", "v1", "jobs"):
                 return self._submit(json.loads(body))
             case ("GET", "v1", "jobs", name):

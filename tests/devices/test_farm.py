@@ -128,6 +128,58 @@ def test_when_all_are_lost_each_is_named_with_its_reason(small_server, farm_file
         assert server.url.rsplit("/", 1)[0] in str(caught.value)
 
 
+def test_a_server_that_refuses_the_work_is_asked_once_and_the_others_do_it(
+    small_server, farm_file, artifacts, caplog
+):
+    servers = [small_server(wait_s=0.05) for _ in range(2)]
+    farm = load_farm(farm_file(*servers))
+    servers[0].refuses = 403
+    with caplog.at_level(logging.WARNING):
+        results = farm.measure_all(artifacts(12), SETTINGS)
+    assert all(result.latency_ms > 0 for result in results)
+    assert servers[0].count("POST", "jobs") == 1
+    assert "left out" in caplog.text and "is back" not in caplog.text
+    servers[0].refuses = None
+    assert len(farm.measure_all(artifacts(12), Settings(seed=1))) == 12
+    assert servers[0].measured
+
+
+def test_when_all_refuse_the_work_ends_with_the_reason(small_server, farm_file, artifacts):
+    servers = [small_server() for _ in range(2)]
+    farm = load_farm(farm_file(*servers))
+    for server in servers:
+        server.refuses = 403
+    with pytest.raises(DeviceError, match=r"no server of the farm is left.*role measure"):
+        farm.measure_all(artifacts(4), SETTINGS)
+    assert [server.count("POST", "jobs") for server in servers] == [1, 1]
+
+
+def test_servers_that_answer_but_take_no_job_end_the_work(small_server, farm_file, artifacts):
+    servers = [small_server() for _ in range(2)]
+    farm = load_farm(farm_file(*servers))
+    for server in servers:
+        server.refuses = 503
+    start = time.monotonic()
+    with pytest.raises(DeviceError, match=r"no server of the farm is left.*answers 503"):
+        farm.measure_all(artifacts(4), SETTINGS)
+    assert time.monotonic() - start < 15
+
+
+def test_a_farm_compiles_by_a_server_that_was_lost_and_is_back(
+    small_server, farm_file, artifacts, tmp_path
+):
+    server = small_server()
+    farm = load_farm(farm_file(server))
+    made = artifacts(2)
+    server.die()
+    with pytest.raises(DeviceError, match="no server of the farm is left"):
+        farm.measure_all(made, SETTINGS)
+    with pytest.raises(DeviceError, match="no server of the farm is left"):
+        farm.compile(made[0], tmp_path / "out")
+    server.start()
+    assert farm.compile(made[0], tmp_path / "out") == ()  # this device makes no files
+
+
 def test_a_server_may_be_away_when_the_farm_is_loaded_but_not_all(
     small_server, farm_file, artifacts, caplog
 ):

@@ -36,6 +36,13 @@ def test_a_remote_device_gives_the_files_that_the_device_would(shared, artifact,
     assert len({job["artifact"] for job in mine}) == len(mine)  # the farm's was not made twice
 
 
+def test_a_farm_compiles_after_work_that_was_ended_early(shared, artifact, tmp_path):
+    remote = make_remote(f"{shared.url}/thinks")
+    farm = Farm([remote])
+    remote.connection.stop.set()  # as Ctrl-C leaves it
+    assert len(farm.compile(artifact(seed=404), tmp_path / "out")) == 2
+
+
 def test_a_device_without_a_compiler_makes_no_files_and_refuses_such_jobs(
     shared, artifact, make_model, tmp_path
 ):
