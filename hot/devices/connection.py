@@ -155,7 +155,7 @@ class Connection:
     ) -> httpx.Response:
         """The response to a request, repeated until there is one that will not pass."""
         patience_s = self.access.timeout_s if timeout_s is None else timeout_s
-        start = time.monotonic()
+        start = well_until = time.monotonic()  # a server that says "too many requests" is well
         pause_s = _FIRST_PAUSE_S
         is_told = False
         while True:
@@ -168,7 +168,8 @@ class Connection:
             asked_s = _retry_after_s(response)
             # Servers that come back meet their clients one by one.
             next_s = max(asked_s, pause_s * random.uniform(0.7, 1.3))
-            if time.monotonic() - start + next_s > limit_s or self.stop.is_set():
+            since = start if is_busy else well_until
+            if time.monotonic() - since + next_s > limit_s or self.stop.is_set():
                 raise ServerLostError(
                     f"the server {self.access.base} {reason}; tried for {limit_s:.0f} s: "
                     "see whether it runs and can be reached, then give the same command again"
@@ -177,6 +178,7 @@ class Connection:
                 log.warning("%s %s; trying again", self.access.base, reason)
                 is_told = True
             self.stop.wait(next_s)
+            well_until = time.monotonic() if is_busy else well_until
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _try(

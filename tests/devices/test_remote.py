@@ -115,6 +115,14 @@ def test_the_pause_is_at_least_what_the_server_asks_for(small_server):
     assert time.monotonic() - start >= 1
 
 
+def test_trouble_after_a_busy_time_is_waited_for_as_long_as_any(small_server, network):
+    server = small_server()
+    remote = make_remote(server.url, timeout_s=0.8)
+    server.troubles += [(429, 1), "cut"]
+    assert remote.measure(network, SETTINGS).latency_ms > 0
+    assert not server.troubles
+
+
 def test_a_server_that_restarts_is_waited_for_and_lost_jobs_are_sent_again(small_server, network):
     server = small_server(wait_s=0.4)
     remote = make_remote(server.url)
