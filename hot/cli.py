@@ -201,7 +201,8 @@ def check_lut(
 ) -> None:
     """Measure whole networks that were not used to build LUT, and compare with its predictions.
 
-    LUT is a file, or the name of one that ships with hot; a file keeps the result.
+    LUT is a file, or the name of one that ships with hot; a file keeps the result, one whose table
+    was corrected only with --correct.
 
     Example: hot check-lut luts/cpu/mine.json --networks 30 --figure check.png
     """

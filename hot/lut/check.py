@@ -52,7 +52,7 @@ def check_luts(
     for lut in luts:
         lut.require(space, device.describe())
     (precision,) = {lut.precision for lut in luts}
-    used = {key for lut in luts for key in (*lut.jobs, *lut.sentinels)}
+    used = {key for lut in luts for key in networks_used(lut)}
     tables = [lut.table(space) for lut in luts]
     networks = held_out(space, n, seed, used)
     settings = settings or Settings()
@@ -71,9 +71,16 @@ def check_luts(
     ]
 
 
+def networks_used(lut: Lut) -> set[str]:
+    """Keys of what the LUT was built from, and of the networks that corrected its table."""
+    is_corrected = lut.corrected is not None and lut.check is not None
+    corrected_by = lut.check.architectures if is_corrected and lut.check is not None else ()
+    return {*lut.jobs, *lut.sentinels, *corrected_by}
+
+
 def count_unseen(lut: Lut, space: Space) -> int:
     """Networks of `space` that were not used to build `lut`; of a large space at least so many."""
-    used = {*lut.jobs, *lut.sentinels}
+    used = networks_used(lut)
     if space.size > _ENUMERATED:
         return space.size - len(used)
     return sum(architecture.key not in used for architecture in space.enumerate())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hot.errors import InputError, LutError, unknown_name
 from hot.lut.store import LutKey, LutStore, key_of
-from hot.records import DeviceInfo, Lut, load_record, save_record
+from hot.records import DeviceInfo, LatencyTable, Lut, load_record, save_record
 from hot.space import Space
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -148,6 +148,20 @@ def check_numbers(lut: Lut, what: str) -> None:
                     f"{what}: entry {key!r} holds {value}, not a finite number from zero up; "
                     "the file is damaged: restore it or run hot build-lut"
                 )
+    if lut.corrected is not None:
+        _check_corrected(lut.corrected, what)
     for key, value in lut.sentinels.items():
         if not math.isfinite(value) or value <= 0:
             raise LutError(f"{what}: sentinel {key!r} holds {value}; run hot build-lut again")
+
+
+def _check_corrected(table: LatencyTable, what: str) -> None:
+    values = [table.fixed_ms, *(value for row in table.latency_ms for value in row)]
+    pairs = [term.value for term in table.pairs]
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not all(
+        math.isfinite(value) for value in pairs
+    ):
+        raise LutError(
+            f"{what}: its corrected table holds what is no finite number from zero up; the file is "
+            "damaged: restore it or run hot check-lut --correct"
+        )

@@ -274,7 +274,7 @@ class LutStore:
         return set(session.scalars(select(JobRow.key).where(JobRow.lut_id == lut_id)))
 
     def add_lut(self, lut: Lut) -> None:
-        """Keep a finished LUT that was built elsewhere.
+        """Keep a finished LUT that was built elsewhere; of a corrected one the entries alone.
 
         Raises:
             LutError: there is one of the same key.
@@ -287,7 +287,8 @@ class LutStore:
             row.jobs = [_job_row(JobResult(name, None, 0.0, ()), -1) for name in lut.jobs]
             row.entries = [_entry_row(name, entry) for name, entry in lut.entries.items()]
             row.sentinels = json.dumps(lut.sentinels)
-            row.check = _dump(lut.check) if lut.check else ""
+            # The check of a corrected table says nothing of the table that the entries give.
+            row.check = _dump(lut.check) if lut.check and lut.corrected is None else ""
             row.unnamed_share = lut.unnamed_share
             row.finished = lut.created or now()
             session.add(row)

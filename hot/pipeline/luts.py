@@ -101,18 +101,25 @@ def check_file(
 ) -> Lut:
     """The LUT of a file, checked anew on `n` held-out networks; the file keeps the result.
 
+    The file of a corrected table stays as it is unless it is corrected anew: its own check tells by
+    which networks it was corrected.
+
     Args:
-        is_correcting: whether these networks also correct its table.
+        is_correcting: whether these networks also correct its table, instead of any before.
     """
     path = find_lut(name_or_path)
-    lut = replace(load_lut(path), corrected=None)
+    lut = load_lut(path)
+    if is_correcting:
+        lut = replace(lut, corrected=None)
     space = space_of(lut)
     check = check_lut(lut, space, device, n, seed + 1)
+    is_kept = lut.corrected is not None
     lut = replace(lut, check=check)
     if is_correcting:
         lut = correct_lut(lut, space)
         check = lut.check or check
-    save_record(path, lut)
+    if not is_kept:
+        save_record(path, lut)
     if figure is not None:
         check_figure(check, figure)
     return lut

@@ -116,6 +116,16 @@ class LatencyTable:
     check: CheckResult | None = None
     pairs: tuple[PairTerm, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of choices of every slot."""
+        return tuple(len(row) for row in self.latency_ms)
+
+    @property
+    def origin(self) -> tuple[str, str, str, str]:
+        """What a table belongs to: space, key of the device, precision and method."""
+        return self.space, self.device.key, self.precision, self.method
+
     def predict_ms(self, space: Space, architecture: Architecture) -> float:
         """Predicted latency of a whole architecture in ms."""
         indices = space.indices(architecture)
@@ -169,11 +179,21 @@ class Lut:
         """The slot x choice table of `space`, the corrected one where there is one.
 
         Raises:
-            LutError: made for another space, or an entry is missing, negative or not finite.
+            LutError: made for another space, an entry is missing, negative or not finite, or the
+                corrected table is not of the same choices.
         """
         self.require(space)
-        if self.corrected is not None:
-            return self.corrected
+        raw = self._raw_table(space)
+        if self.corrected is None:
+            return raw
+        if self.corrected.shape != raw.shape or self.corrected.origin != raw.origin:
+            raise LutError(
+                f"the corrected table of the LUT of {self.space!r} is of another LUT; "
+                "run hot check-lut --correct"
+            )
+        return self.corrected
+
+    def _raw_table(self, space: Space) -> LatencyTable:
         rows, energies = [], []
         for slot in space.slots:
             per_choice = [

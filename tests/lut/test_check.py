@@ -1,12 +1,15 @@
+import contextlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hot.errors import LutError
-from hot.lut import check_lut, check_luts
+from hot.lut import LutStore, check_lut, check_luts, correct_lut, import_lut, load_lut, save_lut
 from hot.lut.check import compare
+from hot.pipeline import check_file
 from hot.records import LutEntry
+from hot.space import SpaceSpec
 
 
 def test_a_right_lut_has_no_error_and_orders_all_networks(tiny, tiny_lut, reference):
@@ -50,3 +53,54 @@ def test_a_lut_of_another_device_is_refused(tiny, tiny_lut, reference):
     other = replace(tiny_lut, device=replace(tiny_lut.device, fingerprint={"model": "other"}))
     with pytest.raises(LutError, match="this device is"):
         check_lut(other, tiny, reference, n=5)
+
+
+@pytest.fixture
+def corrected(tiny, tiny_lut, reference):
+    """The LUT, its table corrected by some networks."""
+    rising = {k: LutEntry(1.3 * e.latency_ms) for k, e in tiny_lut.entries.items()}
+    wrong = replace(tiny_lut, entries=rising)
+    found = correct_lut(replace(wrong, check=check_lut(wrong, tiny, reference, n=8)), tiny)
+    assert found.corrected is not None
+    return found
+
+
+def test_networks_that_corrected_a_table_do_not_check_it(tiny, corrected, reference):
+    again = check_lut(corrected, tiny, reference, n=5)
+    assert not set(again.architectures) & set(corrected.check.architectures)
+
+
+def test_a_corrected_table_of_another_lut_or_of_no_numbers_is_refused(tiny, corrected, tmp_path):
+    table = corrected.corrected
+    for wrong in (
+        replace(table, latency_ms=table.latency_ms[:-1]),
+        replace(table, precision="int8"),
+    ):
+        with pytest.raises(LutError, match="is of another LUT"):
+            replace(corrected, corrected=wrong).table(tiny)
+    row = (-1.0, *table.latency_ms[0][1:])
+    damaged = replace(table, latency_ms=(row, *table.latency_ms[1:]))
+    with pytest.raises(LutError, match="no finite number"):
+        save_lut(replace(corrected, corrected=damaged), tmp_path)
+
+
+def test_a_database_keeps_no_verdict_of_a_table_that_it_does_not_keep(tiny, corrected, tmp_path):
+    with contextlib.closing(LutStore(tmp_path / "luts.db")) as store:
+        key = import_lut(store, save_lut(corrected, tmp_path))
+        kept = store.load(key)
+    assert (kept.corrected, kept.check) == (None, None)
+    assert kept.entries == corrected.entries
+
+
+def test_the_file_of_a_corrected_lut_changes_only_by_another_correction(
+    tiny_file, corrected, reference, tmp_path
+):
+    path = save_lut(replace(corrected, spec=SpaceSpec(str(tiny_file))), tmp_path)
+    before = path.read_bytes()
+    told = check_file(str(path), reference, 4, 3, None)
+    assert path.read_bytes() == before
+    assert told.check.n_networks == 4
+    assert told.check.mean_error < 0.05
+    check_file(str(path), reference, 8, 3, None, is_correcting=True)
+    assert path.read_bytes() != before
+    assert load_lut(path).corrected is not None
