@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,3 +90,20 @@ def test_the_fingerprint_names_runtime_version_and_threads():
     assert fingerprint["runtime_version"].startswith("20")
     assert fingerprint["threads"] == "1"
     assert make_device("openvino").describe().key != make_device("cpu").describe().key
+
+
+WATCH_FORKS = """
+import os, sys
+forks = []
+os.register_at_fork(before=lambda: forks.append(1))
+from hot.devices import make_device
+make_device("openvino")
+print(sys.modules["openvino_telemetry"], len(forks))
+"""
+
+
+def test_openvino_starts_no_process_that_calls_home():
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH_FORKS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None 0\n"
