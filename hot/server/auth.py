@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hot.errors import InputError
 from hot.files import read_yaml, validate, write_text
@@ -56,6 +56,18 @@ def load_tokens(path: Path) -> tuple[TokenRow, ...]:
         if names.count(name) > 1:
             raise InputError(f"{path} has two tokens named {name!r}; remove one")
     return rows
+
+
+def fault_place(error: InputError) -> str:
+    """Where in the file an error of `load_tokens` is, without what stands there: maybe a token."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        place = cause.errors(include_input=False)[0]["loc"]
+        known = [str(p) for p in place if isinstance(p, int) or p in TokenRow.model_fields]
+        return f"at {'.'.join(known) or 'the top'}"
+    if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
+        return f"in line {cause.problem_mark.line + 1}"
+    return f"of the kind {type(cause or error).__name__}"
 
 
 def add_token(path: Path, name: str, role: str, days: float | None) -> str:
