@@ -1,5 +1,7 @@
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from hot.devices.roofline import count_nodes
 from hot.export import export_onnx, quantize
@@ -43,4 +45,50 @@ def test_a_file_that_is_no_model_is_refused_by_name(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"this is no model")
     with pytest.raises(ValueError, match=r"broken\.onnx is no valid ONNX model"):
+        count_nodes(path, "fp32")
+
+
+def save_graph(path, nodes, inputs, output, weights=()):
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [value(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [value("y", TensorProto.FLOAT, output)],
+        [numpy_helper.from_array(np.zeros(shape, np.float32), name) for name, shape in weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_product_of_two_maps_is_counted(tmp_path):
+    node = helper.make_node("MatMul", ["q", "k"], ["y"])
+    inputs = {"q": [1, 4, 10, 16], "k": [1, 4, 16, 12]}
+    path = save_graph(tmp_path / "attention.onnx", [node], inputs, [1, 4, 10, 12])
+    (counts,) = count_nodes(path, "fp32")
+    assert counts.macs == 4 * 10 * 12 * 16
+    assert counts.weight_bytes == 0
+
+
+@pytest.mark.parametrize(("transposed", "shape"), [(0, [3, 20]), (1, [20, 3])])
+def test_a_product_by_a_weight_is_counted_either_way_round(tmp_path, transposed, shape):
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], transA=transposed)
+    path = save_graph(tmp_path / "g.onnx", [node], {"x": shape}, [3, 7], [("w", (20, 7))])
+    assert count_nodes(path, "fp32")[0].macs == 3 * 20 * 7
+
+
+def test_a_transposed_convolution_is_counted_as_by_hand(tmp_path):
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], group=2)
+    path = save_graph(
+        tmp_path / "up.onnx", [node], {"x": [1, 8, 5, 5]}, [1, 12, 10, 10], [("w", (8, 6, 2, 2))]
+    )
+    # Each of the 12 x 10 x 10 outputs is a sum over the 4 inputs of its group.
+    assert count_nodes(path, "fp32")[0].macs == 12 * 10 * 10 * 4
+
+
+def test_an_operator_of_unknown_arithmetic_is_refused_by_name(tmp_path):
+    node = helper.make_node("Einsum", ["x", "w"], ["y"], name="mix", equation="ij,jk->ik")
+    path = save_graph(tmp_path / "e.onnx", [node], {"x": [3, 4]}, [3, 5], [("w", (4, 5))])
+    with pytest.raises(ValueError, match=r"operator 'Einsum' \(mix\) is not counted"):
         count_nodes(path, "fp32")
