@@ -284,13 +284,16 @@ def _new_row(request: JobRequest, device: DeviceInfo, key: str) -> JobRow:
 
 
 def _ahead(row: JobRow) -> Select[Any]:
-    """How many jobs of the device run before this one."""
+    """How many jobs of the device run before this one; those of other tasks run beside it."""
     is_ahead = or_(
         JobRow.priority > row.priority,
         (JobRow.priority == row.priority) & (JobRow.number < row.number),
     )
     return select(func.count()).where(
-        JobRow.status == QUEUED, JobRow.device_key == row.device_key, is_ahead
+        JobRow.status == QUEUED,
+        JobRow.device_key == row.device_key,
+        JobRow.task == row.task,
+        is_ahead,
     )
 
 

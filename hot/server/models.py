@@ -146,7 +146,9 @@ class JobDocument(BaseModel):
     input_shape: list[int]
     settings: MeasureSettings
     priority: int
-    position: int | None = Field(description="In the device's queue: 1 is next; null: not queued.")
+    position: int | None = Field(
+        description="Among the device's jobs of this task: 1 is next; null: not queued."
+    )
     servers: int | None = Field(
         description="How many running servers offer the device it waits for; null: not queued."
     )

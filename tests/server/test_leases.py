@@ -193,6 +193,7 @@ def test_a_job_for_a_device_that_no_server_has_says_so(database, jobs):
 def test_compile_jobs_are_others_than_measurements_of_the_same(database, jobs):
     measured, compiled = ask(jobs), ask(jobs, task=COMPILE)
     assert measured["id"] != compiled["id"]
+    assert (measured["position"], compiled["position"]) == (1, 1)  # neither waits for the other
     assert ask(jobs, seed=5, task=COMPILE)["id"] == compiled["id"]  # settings are of measurements
     one = server(database)
     assert one.claim(((INFO.key, COMPILE),)).job == compiled["id"]
