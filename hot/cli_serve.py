@@ -37,7 +37,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @click.option("--luts", type=_PATH, help="Folder of LUTs that the pages show.")
 @click.option("--runs", type=_PATH, help="Folder of runs that the pages show.")
 @click.option(
-    "--workers", "n_workers", type=click.IntRange(1), help="Estimates at a time. [cores - 1]"
+    "--workers",
+    "n_workers",
+    type=click.IntRange(1),
+    help="Estimates and compilations at a time. [cores - 1]",
 )
 @click.option(
     "--job-time-limit",
@@ -57,7 +60,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
     type=click.FloatRange(0.1),
     default=500.0,
     show_default=True,
-    help="Requests a second of one token.",
+    help="Requests a second of one token; twice as many at once.",
 )
 @_json
 def serve(worker_memory: str, max_artifact: str, as_json: bool, **settings: Any) -> None:

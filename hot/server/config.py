@@ -26,7 +26,7 @@ class ServerConfig:
         machine: servers of one name take turns at measuring; None: the host's name.
         luts, runs: folders that the pages show besides the LUTs that ship with hot.
         cores: that workers may use; empty: those of the server itself.
-        n_workers: processes that estimate in parallel; None: one for each core but one.
+        n_workers: processes that estimate and compile in parallel; None: one for each core but one.
         job_time_limit_s: after which a job's worker is killed.
         worker_memory_bytes: that a job may add to its worker; None: no limit.
         check_time_limit_s: for the check of one upload.
@@ -37,7 +37,10 @@ class ServerConfig:
         max_queued: jobs that may wait.
         max_attempts: of a job whose server or worker was killed from outside.
         upload_time_limit_s: for the body of one upload.
-        rate_per_s, burst: requests of one token (or of one address that has none).
+        download_time_limit_s: for a client to take one compiled file.
+        rate_per_s: requests of one token (or of one address that has none).
+        burst: such requests at once; None: those of two seconds.
+        max_waiting: clients that wait for a job by a long poll or its events.
         heartbeat_s: between two signs of life in the database.
         patience: signs of life of its own after which a server that gave none is held for dead.
         keep_alive_s: between comments that keep an event stream open.
@@ -65,8 +68,10 @@ class ServerConfig:
     max_queued: int = 10_000
     max_attempts: int = 10
     upload_time_limit_s: float = 120.0
+    download_time_limit_s: float = 120.0
     rate_per_s: float = 500.0
-    burst: float = 1000.0
+    burst: float | None = None
+    max_waiting: int = 1000
     heartbeat_s: float = 1.0
     patience: int = 10
     keep_alive_s: float = 15.0
@@ -86,6 +91,11 @@ class ServerConfig:
             )
         if (self.certificate is None) != (self.key is None):
             raise InputError("TLS needs both --certificate and --key; give both or none")
+
+    @property
+    def most_at_once(self) -> float:
+        """Requests of one caller that are let through at once: one at least."""
+        return max(1.0, 2 * self.rate_per_s if self.burst is None else self.burst)
 
 
 def parse_device(text: str) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""How much one caller may ask: requests by a bucket of tokens, bodies by their size."""
+"""How often one caller may ask: by a bucket that every request takes from."""
 
 import threading
 import time

@@ -1,5 +1,8 @@
 """Prometheus metrics of one server, in a registry of its own."""
 
+import threading
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0)
@@ -12,6 +15,7 @@ class Metrics:
     def __init__(self) -> None:
         """Begin at zero."""
         self.registry = CollectorRegistry()
+        self._lock = threading.Lock()
         self.requests = Counter(
             "hot_requests", "HTTP requests.", ("method", "path", "status"), registry=self.registry
         )
@@ -54,9 +58,13 @@ class Metrics:
             "hot_devices_running", "1 where a job runs.", ("device",), registry=self.registry
         )
 
-    def text(self, loads: dict[str, tuple[int, str | None]]) -> bytes:
-        """All metrics in Prometheus' text form; `loads` by device key."""
-        for key, (queued, running) in loads.items():
-            self.queued.labels(key).set(queued)
-            self.running.labels(key).set(running is not None)
-        return generate_latest(self.registry)
+    def text(self, loads: dict[str, tuple[int, str | None]], keys: Iterable[str]) -> bytes:
+        """All metrics in Prometheus' text form; `loads` by device key, `keys` of own devices."""
+        with self._lock:
+            self.queued.clear()
+            self.running.clear()
+            for key in sorted({*keys, *loads}):
+                queued, running = loads.get(key, (0, None))
+                self.queued.labels(key).set(queued)
+                self.running.labels(key).set(running is not None)
+            return generate_latest(self.registry)

@@ -9,8 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from hot.errors import unknown_name
 from hot.records import to_document
 from hot.server.access import require
-from hot.server.errors import ApiError, Json, errors
+from hot.server.downloads import Downloads
+from hot.server.errors import RETRY_S, ApiError, Json, errors
 from hot.server.events import events, wait_for_end
+from hot.server.health import Health
 from hot.server.jobs import Document, Filter, Refusal
 from hot.server.models import (
     FILE_NAME,
@@ -68,7 +70,7 @@ def jobs_router(service: Service) -> APIRouter:
     """Artifacts and jobs."""
     router = APIRouter(prefix="/v1", tags=["jobs"], responses=errors(*_EVERYWHERE))
     may_read, may_measure = Depends(require(service, "read")), Depends(require(service, "measure"))
-    uploads = Uploads(service)
+    uploads, downloads = Uploads(service), Downloads(service)
 
     @router.put(
         "/artifacts/{sha256}",
@@ -150,6 +152,8 @@ def jobs_router(service: Service) -> APIRouter:
         id: Id, request: Request, wait_s: Annotated[float, Query(ge=0, le=60)] = 0.0
     ) -> Response:
         """One job; with `wait_s` the answer comes when it has ended, or after that time."""
+        if wait_s:
+            _refuse_crowds(service)
         document = await wait_for_end(service, id, wait_s, request.is_disconnected)
         if document is None:
             raise _no_job(id)
@@ -169,6 +173,7 @@ def jobs_router(service: Service) -> APIRouter:
     )
     async def get_events(id: Id) -> Response:
         """One job as server-sent events, until it has ended."""
+        _refuse_crowds(service)
         if await run_in_threadpool(service.jobs.get, id) is None:
             raise _no_job(id)
         return StreamingResponse(
@@ -189,14 +194,9 @@ def jobs_router(service: Service) -> APIRouter:
             **errors(404),
         },
     )
-    def get_file(id: Id, name: Name) -> Response:
+    async def get_file(id: Id, name: Name) -> Response:
         """A file that a job compiled."""
-        data = service.jobs.file(id, name)
-        if data is None:
-            raise ApiError(
-                404, "file_unknown", f"no file {name} of the job {id} is kept; ask for it again"
-            )
-        return Response(data, media_type="application/octet-stream")
+        return downloads.response(id, name)
 
     @router.post(
         "/jobs/{id}/cancel",
@@ -231,6 +231,13 @@ def jobs_router(service: Service) -> APIRouter:
     return router
 
 
+def _refuse_crowds(service: Service) -> None:
+    """Bound those who wait: each costs a look at the database every second."""
+    if service.changes.n_watching >= service.config.max_waiting:
+        message = f"{service.config.max_waiting} clients wait for jobs already; ask again"
+        raise ApiError(429, "crowd", message, {"Retry-After": str(RETRY_S)})
+
+
 def _change(service: Service, job: str, change: Any) -> Document:
     try:
         document: Document | None = change(job)
@@ -246,6 +253,7 @@ def server_router(service: Service) -> APIRouter:
     """Devices, the server itself, health and metrics."""
     router = APIRouter(tags=["server"])
     may_read = Depends(require(service, "read"))
+    state = Health(service)
 
     @router.get(
         "/v1/devices",
@@ -286,9 +294,9 @@ def server_router(service: Service) -> APIRouter:
         response_class=Json,
         responses={200: _model(HealthDocument, "All is well."), **errors(503)},
     )
-    def health() -> Response:
-        """Whether the server works and its database answers; asks for no token."""
-        service.jobs.ping()
+    async def health() -> Response:
+        """Whether the server works, and its database did a second ago; asks for no token."""
+        await state.check()
         return Json({"status": "ok", "database": "ok"})
 
     @router.get(
@@ -302,7 +310,8 @@ def server_router(service: Service) -> APIRouter:
     )
     def metrics() -> Response:
         """Metrics for Prometheus."""
-        text = service.metrics.text(service.jobs.loads())
+        keys = [info.key for info in service.scheduler.infos.values()]
+        text = service.metrics.text(service.jobs.loads(), keys)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     return router

@@ -36,6 +36,7 @@ class Changes:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._events: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.n_watching = 0
 
     def bind(self) -> None:
         """Wake those of the loop that runs now."""
@@ -57,9 +58,11 @@ class Changes:
         """Inside, the event is set whenever the job changes."""
         event = asyncio.Event()
         self._events[job].add(event)
+        self.n_watching += 1
         try:
             yield event
         finally:
+            self.n_watching -= 1
             self._events[job].discard(event)
             if not self._events[job]:
                 del self._events[job]
@@ -77,7 +80,7 @@ class Service:
         self.config = config
         self.metrics = Metrics()
         self.changes = Changes()
-        self.rate = RateLimit(config.rate_per_s, config.burst)
+        self.rate = RateLimit(config.rate_per_s, config.most_at_once)
         self.version = version("hot")
         self.started = ""
         self.is_stopping = False

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hot.server import ServerConfig
 from hot.server.limits import RateLimit
 
 
@@ -31,6 +32,12 @@ def test_the_limit_of_requests_answers_429_and_tells_when_to_come_back(in_proces
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert client.http.get("/health").status_code == 200
+
+
+def test_the_burst_follows_the_rate_where_it_is_not_given():
+    slow, some = (ServerConfig(("cpu",), "jobs.db", rate_per_s=rate) for rate in (0.1, 10.0))
+    given = ServerConfig(("cpu",), "jobs.db", rate_per_s=10.0, burst=3.0)
+    assert (slow.most_at_once, some.most_at_once, given.most_at_once) == (1.0, 20.0, 3.0)
 
 
 def test_large_bodies_and_those_of_unknown_length_are_refused(narrow):

@@ -149,7 +149,58 @@ def test_devices_server_health_and_metrics_tell_what_is_there(shared):
     assert shared.http.get("/health").json() == {"status": "ok", "database": "ok"}
     text = shared.http.get("/metrics").text
     assert 'hot_requests_total{method="GET",path="/health",status="200"}' in text
-    assert f'hot_jobs_queued{{device="{devices["waits"]["key"]}"}}' in text or "jobs_queued" in text
+    for row in devices.values():  # those that never had a job, too
+        assert f'hot_jobs_queued{{device="{row["key"]}"}}' in text
+
+
+def test_metrics_of_a_device_fall_back_to_zero_after_its_last_job(in_process, make_model):
+    client, app = in_process()
+    key = app.state.service.scheduler.infos["waits"].key
+
+    def gauges():
+        lines = client.http.get("/metrics").text.splitlines()
+        named = [line for line in lines if f'device="{key}"' in line]
+        return [
+            float(line.rpartition(" ")[2])
+            for name in ("hot_jobs_queued{", "hot_devices_running{")
+            for line in named
+            if line.startswith(name)
+        ]
+
+    assert gauges() == [0, 0]
+    jobs = [client.submit(make_model("wait:1.0", seed=80 + index)) for index in range(2)]
+    client.until(lambda: client.get(jobs[0])["status"] == "running")
+    assert gauges() == [1, 1]
+    for job in jobs:
+        client.finish(job)
+    assert gauges() == [0, 0]
+
+
+def test_many_questions_for_health_are_one_to_the_database(in_process):
+    from sqlalchemy import event
+
+    client, app = in_process(heartbeat_s=30.0)
+    seen = []
+    engine = app.state.service._database.engine
+    event.listen(engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+    assert all(client.http.get("/health").status_code == 200 for _ in range(20))
+    n_asked = sum(text.startswith("SELECT 1") for text in seen)
+    assert 1 <= n_asked <= 5, seen
+
+
+def test_those_who_wait_for_jobs_are_a_bounded_number(in_process, make_model):
+    client, _ = in_process(max_waiting=1)
+    job = client.submit(make_model("wait:2.0", seed=90))
+    path = f"/v1/jobs/{job['id']}"
+    with client.http.stream("GET", f"{path}/events") as stream:
+        assert stream.status_code == 200
+        lines = stream.iter_lines()
+        next(lines)
+        for refused in (client.http.get(f"{path}/events"), client.http.get(f"{path}?wait_s=5")):
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "crowd")
+            assert int(refused.headers["Retry-After"]) >= 1
+        assert client.http.get(path).status_code == 200
+    client.until(lambda: client.http.get(f"{path}?wait_s=5").status_code == 200)
 
 
 def test_what_is_not_there_is_told_as_such(shared, make_model):
