@@ -7,10 +7,11 @@ model of a network's total is
 
     T = sum_w (1 + z_w) (t_w + a n_w + b m_w) + c                                          (1)
 
-n_w the nodes of the work, m_w the bytes of its weights. First a (the profiler's overhead,
-negative), b (what a byte of weights costs the rest of the network) and c (the constant cost of an
-inference) are fitted to all totals at z = 0, then z_w by ridge regression; both by relative error
-and with Huber's weights, so that a network which was disturbed counts less.
+n_w the nodes of the work, m_w the bytes of its weights. First a (the profiler's overhead, not above
+zero), b (what a byte of weights costs the rest of the network) and c (the constant cost of an
+inference, which takes no more from the head than it has) are fitted to all totals at z = 0, then
+z_w by ridge regression; both by relative error and with Huber's weights, so that a network which
+was disturbed counts less.
 
 An estimate's parts add up to its total: nothing is to be corrected, a = b = c = 0, and z_w tells
 only in which networks a work is dearer than on average.
@@ -21,11 +22,13 @@ References:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
 
 from hot.devices.robust import robust_spread
 from hot.lut.attribute import PartTime
@@ -109,7 +112,9 @@ def _fit_overheads(
     basis = np.stack(features, axis=1)
     design = counts @ basis / totals[:, None]
     residual = 1.0 - counts @ profiled / totals
-    solution = _robust_ridge(design, residual, 1e-6)
+    head_ms = float(is_head @ profiled)
+    bounds = ((-np.inf, -np.inf, (_LEAST_SHARE - 1) * head_ms), (0.0, np.inf, np.inf))
+    solution = _reweighted(design, residual, lambda d, r: lsq_linear(d, r, bounds).x)
     return np.maximum(profiled + basis @ solution, _LEAST_SHARE * profiled)
 
 
@@ -117,17 +122,22 @@ def _fit_corrections(counts: Array, totals: Array, values: Array) -> Array:
     """(1 + z_w) times the values."""
     design = counts * values / totals[:, None]
     residual = 1.0 - counts @ values / totals
-    correction = _robust_ridge(design, residual, _RIDGE)
+    ridge = _RIDGE * np.eye(design.shape[1])
+    correction = _reweighted(
+        design, residual, lambda d, r: np.linalg.solve(d.T @ d + ridge, d.T @ r)
+    )
     return values * np.maximum(1.0 + correction, _LEAST_SHARE)
 
 
-def _robust_ridge(design: Array, residual: Array, ridge: float) -> Array:
-    """argmin_x of Huber's loss of (residual - design x), plus ridge |x|^2; reweighted squares."""
+def _reweighted(
+    design: Array, residual: Array, solve: Callable[[Array, Array], NDArray[Any]]
+) -> Array:
+    """argmin_x of Huber's loss of (residual - design x), by rounds of weighted least squares."""
     trust: Array = np.ones(len(residual))
     solution: Array = np.zeros(design.shape[1])
     for _ in range(_ROUNDS):
-        left = design.T @ (trust[:, None] * design) + ridge * np.eye(design.shape[1])
-        solution = np.asarray(np.linalg.solve(left, design.T @ (trust * residual)), dtype=float)
+        root = np.sqrt(trust)
+        solution = np.asarray(solve(design * root[:, None], residual * root), dtype=float)
         error = np.abs(residual - design @ solution)
         trust = np.asarray(np.minimum(1.0, _HUBER / np.maximum(error, 1e-12)), dtype=float)
     return solution

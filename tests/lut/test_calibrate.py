@@ -95,3 +95,15 @@ def test_what_adds_up_is_not_corrected_for_a_profiler():
     assert {key: entry.latency_ms for key, entry in entries.items()} == pytest.approx(
         {key: truth[key] for key in entries}, rel=1e-9
     )
+
+
+def test_what_a_profiler_adds_is_not_taken_from_the_head_beyond_what_it_has():
+    """Equally many nodes in every network: overhead and constant look alike in the totals."""
+    rng = np.random.default_rng(7)
+    networks, truth = make_networks(rng, 40, overhead_ms=0.05, constant_ms=-1.5)
+    entries = calibrate(networks, dict.fromkeys(truth, 0))
+    ratios = [
+        sum(entries[part.work_key].latency_ms for part in network.parts) / network.total_ms
+        for network in networks
+    ]
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.03)
