@@ -301,6 +301,8 @@ def main() -> None:
 
 def _command(options: argparse.Namespace) -> str:
     words = ["python scripts/bench_npu.py", options.part]
+    if options.part == "replacement" and options.verify:
+        words.append("--verify")
     if options.part == "accuracy":
         for name in ("npus", "shares", "qualities"):
             words += [f"--{name}", *map(str, getattr(options, name))]

@@ -347,13 +347,15 @@ def npu(document: dict[str, Any]) -> list[str]:
         "### Operator replacement on Ethos-U",
         "",
         f"`{found['command']}`: the network of least latency with no fewer MACs than MobileNetV2, "
-        "by the shipped LUTs, which are estimates of Arm's compiler. Stem and head with 1000 "
+        "by the shipped LUTs, which are estimates of Arm's compiler, and both estimated by it as a "
+        "whole. Stem and head with 1000 "
         "classes stay, so that the whole network saves less than its blocks. MACs alone are a "
         "poor quality: these networks have half of MobileNetV2's parameters, and were not trained. "
         f"{where(found)}",
         "",
-        "| NPU | pixels | MobileNetV2 | least | whole network | blocks | fused | sandglass |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| NPU | pixels | MobileNetV2 | least | whole network | estimated as a whole | blocks | "
+        "fused | sandglass |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in found["results"]:
         kinds = {
@@ -362,7 +364,7 @@ def npu(document: dict[str, Any]) -> list[str]:
         }
         lines.append(
             f"| {row['npu']} | {row['resolution']} | {row['original_ms']:.2f} ms | "
-            f"{row['least_ms']:.2f} ms | -{row['reduction']:.0%} | "
+            f"{row['least_ms']:.2f} ms | -{row['reduction']:.0%} | -{row['reduction_whole']:.0%} | "
             f"-{row['reduction_of_blocks']:.0%} | {kinds['fused'] or '-'} | "
             f"{kinds['sandglass'] or '-'} |"
         )
@@ -398,7 +400,9 @@ def npu_accuracy(found: dict[str, Any] | None) -> list[str]:
 def shipped() -> list[str]:
     """How well the LUTs that ship with hot predict whole networks."""
     lines = [
-        "Checks of the shipped LUTs (`python scripts/build_luts.py`) on 30 held-out networks each:",
+        "The shipped LUTs (`python scripts/build_luts.py`) on 30 networks that they were not built "
+        "from; the same networks correct them, and each is predicted by the correction that the "
+        "other 29 give (targets: 2 %, Spearman 0.999):",
         "",
         "| LUT | mean error | worst | Spearman |",
         "| --- | --- | --- | --- |",
