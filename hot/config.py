@@ -1,6 +1,7 @@
 """The configuration of a whole run: one YAML file, validated with the key at fault."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
@@ -170,9 +171,13 @@ class TrainingSection(_Section):
 
 
 class DeploymentSection(_Section):
-    """The precisions every candidate is deployed at."""
+    """The precisions every candidate is deployed at; by default fp32 and int8 if the device can."""
 
-    precisions: Annotated[list[str], Field(min_length=1)] = ["fp32", "int8"]
+    precisions: Annotated[list[str], Field(min_length=1)] | None = None
+
+    def filled(self, usual: Sequence[str]) -> "DeploymentSection":
+        """The section with the precisions, where it names none, that are usual for the device."""
+        return DeploymentSection(precisions=self.precisions or list(usual))
 
 
 class Config(_Section):

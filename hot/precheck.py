@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from hot.autosearch import OBJECTIVES, SOLVERS
 from hot.config import Config, QualitySection, SearchSection
+from hot.deploy import check_precision
 from hot.devices import Device
 from hot.errors import DeviceError, InputError, unknown_name
-from hot.export import QUANTIZERS
 from hot.quality import check_corrections, check_distill, known_scorers, score
 from hot.records import Prediction, parse_budget, parse_quality
 from hot.space import Space
@@ -63,9 +63,8 @@ def check_config(config: Config, space: Space, device: Device) -> None:
             f"the device {info.name!r} does not run {config.lut.precision!r}; it runs "
             f"{', '.join(info.precisions)}: choose one of them as the LUT's precision"
         )
-    for precision in config.deployment.precisions:
-        if precision not in QUANTIZERS:
-            raise InputError(unknown_name("precision", precision, QUANTIZERS))
+    for precision in config.deployment.precisions or ():
+        check_precision(info, precision)
     training = config.training
     check_distill(config.quality.distill)
     if config.quality.original is not None:

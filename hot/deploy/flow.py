@@ -18,9 +18,10 @@ from hot.deploy.bundle import (
     write_manifest,
     write_runner,
 )
+from hot.deploy.precisions import check_precision
 from hot.deploy.verify import check_parity, layer_noise, run_artifact, run_module
 from hot.devices import Compiler, Device, Settings
-from hot.errors import DeployError, InputError, unknown_name
+from hot.errors import DeployError, InputError
 from hot.export import Format, find_format
 from hot.files import sha256
 from hot.nn import build
@@ -64,7 +65,7 @@ def deploy(
     that counts.
 
     Args:
-        precision: one of those of the format that the device prefers; see `hot.export.FORMATS`.
+        precision: one that the device runs.
         settings: of the measurement; without them the usual ones, memory included.
         budget: the limits of the search, for the manifest; the candidate's own without.
 
@@ -72,12 +73,10 @@ def deploy(
         InputError: an unknown precision, or a result of another architecture.
         TrainingError: the weights are missing, damaged, or of another architecture.
         DeployError: the artifact does not agree with its torch model.
-        DeviceError: the device cannot be used.
+        DeviceError: the device cannot be used, or does not run the precision.
         StorageError: the run cannot be written.
     """
-    known = find_format(device.describe().formats[0]).precisions
-    if precision not in known:
-        raise InputError(unknown_name("precision", precision, known))
+    check_precision(device.describe(), precision)
     if result.architecture != candidate.architecture:
         raise InputError(
             f"the training result is of {result.architecture!r}, the candidate "

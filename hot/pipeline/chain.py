@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from hot.config import Config, LutSection, TrainingSection
-from hot.deploy import deploy
+from hot.deploy import deploy, usual_precisions
 from hot.devices import Device, Settings, make_device
 from hot.errors import InputError
 from hot.lut import load_lut
@@ -30,6 +30,8 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
         HotError: a stage cannot go on; what was finished before stays.
     """
     device = make_device(config.device.name, **config.device.given())
+    deployment = config.deployment.filled(usual_precisions(device.describe()))
+    config = config.model_copy(update={"deployment": deployment})
     if not Path(folder, "candidates").is_dir():
         check_config(config, load_spec(config.space.spec()), device)
     job = start(folder, config.space.spec(), config.text())
@@ -39,7 +41,7 @@ def run(config: Config, folder: str | os.PathLike[str]) -> RunFolder:
     if config.sweep is not None:
         sweep_run(job, lut, table, config.sweep, config.search[0])
     train(job, config.training, config.seed)
-    for precision in config.deployment.precisions:
+    for precision in deployment.precisions or ():
         deploy_all(job, device, precision)
     write_report(job)
     return job

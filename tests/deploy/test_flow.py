@@ -10,7 +10,7 @@ import torch
 
 from hot.deploy import CalibrationPlan, deploy, load_bundle
 from hot.devices import make_device
-from hot.errors import DeployError, InputError, StorageError, TrainingError
+from hot.errors import DeployError, DeviceError, InputError, StorageError, TrainingError
 from hot.export import QUANTIZERS
 from hot.nn import build
 from hot.records import Budget, Deployment, Lut, LutEntry
@@ -254,6 +254,13 @@ def test_a_result_of_another_architecture_or_a_wrong_precision_is_refused(
         deploy(run, candidate, other, data, device, "fp32", settings)
     with pytest.raises(InputError, match="unknown precision 'int9'; did you mean"):
         deploy(run, candidate, result, data, device, "int9", settings)
+
+
+def test_a_precision_that_the_device_does_not_run_is_refused(fresh, data, settings):
+    run, candidate, result = fresh
+    with pytest.raises(DeviceError, match="'gap8' does not run 'fp32'; it runs int8: choose"):
+        deploy(run, candidate, result, data, make_device("gap8"), "fp32", settings)
+    assert not run.file("bundles").exists()
 
 
 def test_a_run_that_cannot_be_written_is_a_storage_error(fresh, data, device, settings):

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from hot.cli import main
@@ -238,6 +239,7 @@ def test_other_picks_never_replace_those_of_a_run(capsys, home, run):
         ("epochs: 1", "epochs: 0", "epochs must be at least 1"),
         ("[int8]", "[int9]", "did you mean 'int8'"),
         ("precision: int8", "precision: fp32", "does not run 'fp32'; it runs int8"),
+        ("[int8]", "[int8, fp32]", "'stm32h743' does not run 'fp32'; it runs int8, int16"),
         ("name: stm32h743", "name: stm32h743, threads: 2", "has no option 'threads'"),
         ("schema: 1", "schema: [1", "is not valid YAML"),
     ],
@@ -259,6 +261,16 @@ def test_after_an_infeasible_search_the_mended_configuration_goes_on(capsys, hom
     refuse(capsys, "the least possible", *again, code=3)
     write_text(config, text.replace("top_k: 1", "top_k: 1, latency_budget: 2ns"))
     refuse(capsys, "the least possible", *again, code=3)
+
+
+def test_what_is_deployed_by_default_is_what_the_device_runs(capsys, home, tmp_path):
+    text = CONFIG.replace("SPACE", str(home / "tiny.yaml"))
+    text = text.replace("deployment: {precisions: [int8]}", "")
+    write_text(tmp_path / "config.yaml", text.replace("top_k: 1", "top_k: 1, latency_budget: 1ns"))
+    again = ["run", tmp_path / "config.yaml", "--folder", tmp_path / "run"]
+    refuse(capsys, "the least possible", *again, code=3)
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert kept["deployment"] == {"precisions": ["int8"]}
 
 
 # Data and training -------------------------------------------------------------------------------
