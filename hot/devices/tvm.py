@@ -1,10 +1,7 @@
 """TVM: artifacts compiled to this machine's processor, or to a board that a tracker knows."""
 
-import contextlib
 import hashlib
 import json
-import socket
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,21 +12,19 @@ import onnx
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
-from tvm.s_tir import meta_schedule
 
 from hot.devices.contract import Settings
 from hot.devices.energy import MEASURED_ENERGY, find_rapl
 from hot.devices.fingerprint import host_fingerprint
 from hot.devices.quiet import choose_cores
 from hot.devices.sampling import Run, host_timed, sample_artifacts
-from hot.devices.tvm_tune import tune
-from hot.errors import DeviceError, InputError
+from hot.devices.tvm_board import Board
+from hot.devices.tvm_tune import tuned
+from hot.errors import InputError
 from hot.files import cache_folder, sha256
 from hot.records import MEASURES, Artifact, DeviceInfo, Measurement
 
 _KEPT = 24  # compiled artifacts: sentinel networks come back again and again
-_SESSION_S = 600
-_ANSWER_S = 10.0
 
 
 class Tvm:
@@ -62,10 +57,10 @@ class Tvm:
                 "a board needs the options tracker (host:port), board (its key) and target"
             )
         self._trials, self._target = trials, _make_target(target)
-        self._board = _Board(tracker, board, compiler) if tracker else None
+        self._board = Board(tracker, board, compiler) if tracker else None
         self._cores = choose_cores("tvm", 1)
         self._meter = None if self._board else find_rapl()
-        self._runtime = _TvmRuntime(self._target, trials, self._board, self._folder())
+        self._runtime = _TvmRuntime(self._target, trials, self._board, self.records)
 
     def describe(self) -> DeviceInfo:
         """The device as it stands; without trials it says that its figures are of untuned code."""
@@ -95,60 +90,19 @@ class Tvm:
 
     def measure_all(self, artifacts: Sequence[Artifact], settings: Settings) -> list[Measurement]:
         """Latencies of all artifacts; operators that lack records are tuned before."""
-        return sample_artifacts(self._runtime, artifacts, settings, self._cores, self._meter)
-
-    def _folder(self) -> Path:
-        """Where records of this target are kept: those of two versions never mix."""
-        place = "" if self._board is None else self._board.key
-        text = f"{tvm.__version__} {self._target} {place}"
-        mark = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return cache_folder() / "tvm" / f"{self._target.attrs.get('mcpu', 'target')}-{mark}"
-
-
-class _Board:
-    """A board behind TVM's tracker."""
-
-    def __init__(self, tracker: str, key: str, compiler: str) -> None:
-        host, colon, port = tracker.rpartition(":")
-        if not (host and colon and port.isdigit()):
-            raise InputError(f"the option 'tracker' must be host:port, not {tracker!r}")
-        self.host, self.port, self.key, self._compiler = host, int(port), key, compiler
+        try:
+            return sample_artifacts(self._runtime, artifacts, settings, self._cores, self._meter)
+        finally:
+            if self._board is not None:
+                self._board.release()
 
     @property
-    def fingerprint(self) -> dict[str, str]:
-        return {"board": self.key, "tracker": f"{self.host}:{self.port}"}
-
-    def load(self, executable: Any) -> tuple[Any, Any]:
-        """The executable on a board, and its processor there.
-
-        Raises:
-            DeviceError: the tracker does not answer, or lends no such board.
-        """
-        try:
-            # TVM tries for a minute, and leaves its socket open, where nothing answers.
-            socket.create_connection((self.host, self.port), _ANSWER_S).close()
-            tracker = tvm.rpc.connect_tracker(self.host, self.port)
-            with contextlib.closing(tracker):
-                session = tracker.request(self.key, priority=1, session_timeout=_SESSION_S)
-        except (RuntimeError, OSError) as error:
-            raise DeviceError(
-                f"no board {self.key!r} from the tracker {self.host}:{self.port}: "
-                f"{str(error).strip().splitlines()[-1]}"
-            ) from error
-        with tempfile.TemporaryDirectory(prefix="hot-tvm-") as folder:
-            path = Path(folder) / "artifact.so"
-            executable.export_library(
-                str(path), **({"cc": self._compiler} if self._compiler else {})
-            )
-            session.upload(bytearray(path.read_bytes()), target=path.name)
-        return session.load_module("artifact.so"), session.cpu(0)
-
-    def runner(self) -> Any:
-        """What MetaSchedule runs its candidates on."""
-        config = meta_schedule.runner.RPCConfig(
-            self.host, self.port, self.key, session_timeout_sec=_SESSION_S
-        )
-        return meta_schedule.runner.RPCRunner(rpc_config=config, max_workers=1)
+    def records(self) -> Path:
+        """Where records of this target are kept: two versions, or numbers of trials, never mix."""
+        place = "" if self._board is None else self._board.key
+        text = f"{tvm.__version__} {self._target} {place} {self._trials}"
+        mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return cache_folder() / "tvm" / f"{self._target.attrs.get('mcpu', 'target')}-{mark}"
 
 
 class _TvmRuntime:
@@ -156,7 +110,7 @@ class _TvmRuntime:
 
     name = "tvm"
 
-    def __init__(self, target: Any, trials: int, board: _Board | None, folder: Path) -> None:
+    def __init__(self, target: Any, trials: int, board: Board | None, folder: Path) -> None:
         self._target, self._trials, self._board, self._folder = target, trials, board, folder
         self._compiled: OrderedDict[str, Any] = OrderedDict()
 
@@ -168,11 +122,7 @@ class _TvmRuntime:
             machine = relax.VirtualMachine(executable, tvm.cpu())
             function, tensor = machine["main"], tvm.runtime.tensor(image)
             return host_timed(lambda: function(tensor))
-        library, device = self._board.load(executable)
-        machine = relax.VirtualMachine(library, device)
-        evaluate = machine.time_evaluator("main", device, number=1, repeat=1)
-        tensor = tvm.runtime.tensor(image, device)
-        return lambda: 1e3 * float(evaluate(tensor).mean)
+        return self._board.open(executable, image)
 
     def open_profiled(self, artifact: Artifact, rng: np.random.Generator, folder: Path) -> None:
         """Nothing: the names of nodes do not outlive Relax."""
@@ -198,9 +148,15 @@ class _TvmRuntime:
                 ]
             )(module)
         if self._trials:
-            runner = None if self._board is None else self._board.runner()
-            database = tune(module, self._target, self._trials, self._folder, runner)
-            with self._target, database:
+            runner = None
+            if self._board is not None:
+                self._board.release()
+                runner = self._board.runner()
+            with (
+                tuned(module, self._target, self._trials, self._folder, runner) as database,
+                self._target,
+                database,
+            ):
                 module = relax.transform.MetaScheduleApplyDatabase()(module)
         return tvm.compile(module, self._target)
 

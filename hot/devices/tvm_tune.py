@@ -1,8 +1,11 @@
 """Tuning of TVM's code: trials of every operator's loops, whose records are kept in a folder."""
 
+import contextlib
 import importlib.util
 import json
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,11 @@ from hot.devices.quiet import undisturbed
 from hot.errors import InputError, StorageError
 from hot.files import read_json, write_json
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system: processes do not wait for one another there
+    fcntl = None  # type: ignore[assignment]
+
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 120.0  # of building or running one round; a busy machine starts workers slowly
 _ROUND = 32
@@ -21,11 +29,13 @@ _NEVER_S = 1e9
 _DONE = "trials.json"
 
 
-def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None) -> Any:
+@contextlib.contextmanager
+def tuned(module: Any, target: Any, trials: int, folder: Path, runner: Any = None) -> Iterator[Any]:
     """The database of records of every operator in `module`, those that it lacks tried now.
 
     An operator is one whose loops and shapes are the same, whatever model it is in and whatever
-    its weights; `trials.json` in the folder tells how many trials each has had.
+    its weights; `trials.json` in the folder tells how many trials each has had. Other processes
+    wait for the folder until the block ends.
 
     Args:
         module: lowered to loops (`relax.get_pipeline("zero")`).
@@ -35,31 +45,50 @@ def tune(module: Any, target: Any, trials: int, folder: Path, runner: Any = None
         RuntimeError: no trial of an operator ran.
         StorageError: the folder cannot be written.
     """
+    with _alone(folder):
+        database = meta_schedule.database.JSONDatabase(work_dir=str(folder))
+        done = _read_done(folder)
+        tasks = meta_schedule.relax_integration.extract_tasks(module, target)
+        missing = {
+            key: task
+            for key, task in ((_key(task), task) for task in tasks)
+            if done.get(key, 0) < trials or not _has_record(task, database)
+        }
+        _keep_quiet()
+        if missing:  # these start processes of their own
+            builder = meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S)
+            runner = runner or _QuietRunner()
+        for index, (key, task) in enumerate(missing.items()):
+            log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
+            _tune_task(task, trials, folder, database, builder, runner)
+            if not _has_record(task, database):
+                raise RuntimeError(
+                    f"none of {trials} trials of its operator {task.task_name} ran; "
+                    f"raise trials, or read why in {folder / 'logs'}"
+                )
+            done[key] = trials
+            write_json(folder / _DONE, done)
+        yield database
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder for this process alone: MetaSchedule appends to its files without any lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise StorageError(f"cannot write the records of TVM in {folder}: {error}") from error
-    database = meta_schedule.database.JSONDatabase(work_dir=str(folder))
-    done = _read_done(folder)
-    tasks = meta_schedule.relax_integration.extract_tasks(module, target)
-    keys = {_key(task): task for task in tasks}
-    missing = {key: task for key, task in keys.items() if done.get(key, 0) < trials}
-    _keep_quiet()
-    if missing:  # these start processes of their own
-        builder = meta_schedule.builder.LocalBuilder(max_workers=1, timeout_sec=_TIMEOUT_S)
-        runner = runner or _QuietRunner()
-    for index, (key, task) in enumerate(missing.items()):
-        log.info("tuning %s: operator %d of %d", task.task_name, index + 1, len(missing))
-        numbers = range(done.get(key, 0), trials)
-        _tune_task(task, numbers, folder, database, builder, runner)
-        if not _has_record(task, database):
-            raise RuntimeError(
-                f"none of {trials} trials of its operator {task.task_name} ran; "
-                f"raise trials, or read why in {folder / 'logs'}"
-            )
-        done = {**_read_done(folder), key: trials}
-        write_json(folder / _DONE, done)
-    return database
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("waiting: another process tunes for the same target (in %s)", folder)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @derived_object
@@ -77,7 +106,7 @@ class _QuietRunner(meta_schedule.runner.PyRunner):
 
 
 def _tune_task(
-    task: Any, trials: range, folder: Path, database: Any, builder: Any, runner: Any
+    task: Any, trials: int, folder: Path, database: Any, builder: Any, runner: Any
 ) -> None:
     # Where gradient-boosted trees rank candidates before they run, an evolution of them pays;
     # without that library candidates are drawn at random.
@@ -88,14 +117,14 @@ def _tune_task(
         str(folder),
         strategy="evolutionary" if has_trees else "replay-trace",
         num_threads=1,
-        seed=trials.start,
+        seed=0,
     )
     meta_schedule.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
         work_dir=str(folder),
-        max_trials_global=len(trials),
-        num_trials_per_iter=min(_ROUND, len(trials)),
+        max_trials_global=trials,
+        num_trials_per_iter=min(_ROUND, trials),
         builder=builder,
         runner=runner,
         database=database,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from hot.devices import Settings, make_device, needs, remake_device
@@ -72,8 +73,15 @@ def test_a_tracker_that_does_not_answer_is_an_error_of_the_device(one_convolutio
         device.measure(one_convolution, QUICK)
 
 
+def test_records_of_other_numbers_of_trials_are_of_other_folders():
+    folders = {make_device("tvm", trials=n).records for n in (2, 4, 4)}
+    assert len(folders) == 2
+
+
 @pytest.mark.slow
-def test_records_of_tuned_operators_are_kept_and_used_again(one_convolution, cache):
+def test_records_of_tuned_operators_are_kept_and_used_again_and_made_anew_when_lost(
+    one_convolution, cache
+):
     device = make_device("tvm", trials=4)
     first = device.measure(one_convolution, QUICK)
     assert first.failure is None
@@ -83,11 +91,32 @@ def test_records_of_tuned_operators_are_kept_and_used_again(one_convolution, cac
     again = make_device("tvm", trials=4).measure(one_convolution, QUICK)
     assert again.failure is None
     assert (folder / "database_tuning_record.json").read_text().splitlines() == records
+    (folder / "database_tuning_record.json").write_text("")  # trials.json is still there
+    assert make_device("tvm", trials=4).measure(one_convolution, QUICK).failure is None
+    assert (folder / "database_tuning_record.json").read_text().strip()
+
+
+def test_the_folder_of_records_is_locked_while_they_are_used(tmp_path):
+    import fcntl
+
+    import tvm
+
+    from hot.devices.tvm_tune import tuned
+
+    target = tvm.target.Target({"kind": "llvm"})
+    with (
+        tuned(tvm.IRModule({}), target, 1, tmp_path),
+        open(tmp_path / "lock") as other,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(tmp_path / "lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.fixture
-def board():
-    """A tracker and a server of this machine under the key `desk`; its address."""
+def desk():
+    """A tracker's address, and the server of this machine that it has under the key `desk`."""
     if needs("dev", "tornado")() is not None:
         pytest.skip("TVM's tracker needs tornado")
     with socket.socket() as probe:
@@ -101,11 +130,18 @@ def board():
     serve += ["--tracker", f"127.0.0.1:{port}", "--key", "desk"]
     server = subprocess.Popen(serve, start_new_session=True)
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", server
     finally:
         for process in (server, tracker):
-            os.killpg(process.pid, signal.SIGTERM)  # with the workers that it started
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)  # with the workers that it started
             process.wait(20)
+
+
+@pytest.fixture
+def board(desk):
+    """The address of the tracker."""
+    return desk[0]
 
 
 @pytest.mark.slow
@@ -117,6 +153,39 @@ def test_a_board_behind_a_tracker_runs_artifacts(board, one_convolution):
     assert result.failure is None
     assert 0.0005 < result.latency_ms < 1e3 * 2 * 115_200 / FLOPS_UNTUNED
     assert device.describe().fingerprint["board"] == "desk"
+
+
+@pytest.mark.slow
+def test_two_artifacts_share_one_session_that_ends_with_them(board, artifacts):
+    await_board(board)
+    target = '{"kind": "llvm", "num-cores": 1}'
+    device = make_device("tvm", tracker=board, board="desk", target=target)
+    for _ in range(2):  # the server takes the second session when the first is given back
+        results = device.measure_all(artifacts(2), QUICK)
+        assert [result.failure for result in results] == [None, None]
+        assert [len(result.samples_ms) for result in results] == [3, 3]
+
+
+@pytest.mark.slow
+def test_a_board_that_is_lost_is_an_error_of_the_device(desk, one_convolution):
+    import onnx
+    import tvm
+    from tvm.relax.frontend.onnx import from_onnx
+
+    from hot.devices.tvm_board import Board
+
+    address, server = desk
+    await_board(address)
+    executable = tvm.compile(
+        from_onnx(onnx.load(one_convolution.path), keep_params_in_input=False),
+        tvm.target.Target({"kind": "llvm"}),
+    )
+    image = np.zeros(one_convolution.input_shape, np.float32)
+    run = Board(address, "desk", "").open(executable, image)
+    assert run() > 0
+    os.killpg(server.pid, signal.SIGKILL)
+    with pytest.raises(DeviceError, match=r"the board 'desk' of the tracker .* was lost"):
+        run()
 
 
 def await_board(address):
