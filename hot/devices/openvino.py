@@ -1,5 +1,7 @@
 """This machine's processor, measured through OpenVINO."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -59,7 +61,7 @@ class OpenVino:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,  # the sampler has chosen the cores
+            "ENABLE_CPU_PINNING": False,  # the sampler has chosen the cores; see _pin_threads
         }
 
     def open(self, artifact: Artifact, rng: np.random.Generator) -> Run:
@@ -76,6 +78,7 @@ class OpenVino:
     def _request(
         self, artifact: Artifact, rng: np.random.Generator, is_profiled: bool
     ) -> tuple[Callable[[], object], Any]:
+        _pin_threads()
         settings = {**self._settings, "PERF_COUNT": is_profiled}
         request = self._core.compile_model(artifact.path, "CPU", settings).create_infer_request()
         image = rng.standard_normal(artifact.input_shape).astype(np.float32)
@@ -107,9 +110,20 @@ class _ProfiledRequest:
         return tuple(found)
 
 
+def _pin_threads() -> None:
+    """Put the pool's threads on the cores of this one, which the sampler has pinned.
+
+    They are as old as the pool, so that they do not get its cores by themselves. They stay there
+    until the next artifact is opened.
+    """
+    for thread in _wake_threads():
+        with contextlib.suppress(OSError):  # it has ended
+            os.sched_setaffinity(thread, os.sched_getaffinity(0))
+
+
 @cache
-def _wake_threads() -> None:
-    """Let the runtime's thread pool see all cores of this process, once.
+def _wake_threads() -> frozenset[int]:
+    """Let the runtime's thread pool see all cores of this process, once; its threads on Linux.
 
     The pool keeps for good the number of cores that the thread of its first inference may use, and
     the sampler pins that thread: without this, a device of two threads that is used after one of a
@@ -124,4 +138,12 @@ def _wake_threads() -> None:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,
     }
+    before = _own_threads()
     ov.Core().compile_model(model, "CPU", settings).create_infer_request().infer()
+    return _own_threads() - before
+
+
+def _own_threads() -> frozenset[int]:
+    """The numbers of this process's threads; none where the system does not tell."""
+    tasks = Path("/proc/self/task")
+    return frozenset(int(task.name) for task in tasks.iterdir()) if tasks.is_dir() else frozenset()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hot.devices import Settings, make_device, needs
+from hot.devices.quiet import allowed_cores
 from hot.errors import DeviceError
 from hot.export import quantize
 from hot.lut.attribute import attribute
@@ -107,3 +108,35 @@ def test_openvino_starts_no_process_that_calls_home():
         [sys.executable, "-c", WATCH_FORKS], capture_output=True, text=True, check=True
     )
     assert done.stdout == "None 0\n"
+
+
+FOLLOW = """
+import os, sys
+from pathlib import Path
+from hot.devices import Settings, make_device
+from hot.records import Artifact
+
+def ran_ns(thread):
+    return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0])
+
+image = tuple(int(side) for side in sys.argv[2].split(","))
+artifact = Artifact(Path(sys.argv[1]), "fp32", image)
+before = set(os.listdir("/proc/self/task"))
+devices = [make_device("openvino", threads=n) for n in (1, 2)]
+pool = [int(thread) for thread in set(os.listdir("/proc/self/task")) - before]
+for device in devices:
+    start = [ran_ns(thread) for thread in pool]
+    device.measure(artifact, Settings(repetitions=20, max_remeasure=0, memory=False))
+    ran = sum(ran_ns(thread) - past for thread, past in zip(pool, start))
+    print({len(os.sched_getaffinity(thread)) for thread in pool}, ran > 100_000)
+"""
+
+
+@pytest.mark.skipif(len(allowed_cores()) < 2, reason="one core")
+def test_the_threads_of_the_pool_are_on_the_cores_of_the_device_that_measures(network):
+    shape = ",".join(str(side) for side in network.input_shape)
+    done = subprocess.run(
+        [sys.executable, "-c", FOLLOW, str(network.path), shape],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["{1} False", "{2} True"]
