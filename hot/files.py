@@ -100,7 +100,7 @@ def read_yaml(path: str | os.PathLike[str], what: str = "file") -> Any:
     """
     try:
         return yaml.safe_load(read_text(path, what))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-02-30 is a ValueError
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or error

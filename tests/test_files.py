@@ -64,3 +64,10 @@ def test_damaged_documents_name_file_and_line(tmp_path):
 def test_the_checksum_is_sha256(tmp_path):
     write_text(tmp_path / "a", "abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_an_impossible_date_is_no_valid_yaml(tmp_path):
+    path = tmp_path / "tokens.yaml"
+    path.write_text("expires: 2026-02-30\n")
+    with pytest.raises(InputError, match=r"tokens\.yaml is not valid YAML: day is out of range"):
+        read_yaml(path)
