@@ -9,9 +9,8 @@ model of a network's total is
 
 n_w the nodes of the work, m_w the bytes of its weights. First a (the profiler's overhead, not above
 zero), b (what a byte of weights costs the rest of the network) and c (the constant cost of an
-inference, which takes no more from the head than it has) are fitted to all totals at z = 0, then
-z_w by ridge regression; both by relative error and with Huber's weights, so that a network which
-was disturbed counts less.
+inference, not below zero) are fitted to all totals at z = 0, then z_w by ridge regression; both by
+relative error and with Huber's weights, so that a network which was disturbed counts less.
 
 An estimate's parts add up to its total: nothing is to be corrected, a = b = c = 0, and z_w tells
 only in which networks a work is dearer than on average.
@@ -112,8 +111,7 @@ def _fit_overheads(
     basis = np.stack(features, axis=1)
     design = counts @ basis / totals[:, None]
     residual = 1.0 - counts @ profiled / totals
-    head_ms = float(is_head @ profiled)
-    bounds = ((-np.inf, -np.inf, (_LEAST_SHARE - 1) * head_ms), (0.0, np.inf, np.inf))
+    bounds = ((-np.inf, -np.inf, 0.0), (0.0, np.inf, np.inf))
     solution = _reweighted(design, residual, lambda d, r: lsq_linear(d, r, bounds).x)
     return np.maximum(profiled + basis @ solution, _LEAST_SHARE * profiled)
 

@@ -97,7 +97,7 @@ def test_what_adds_up_is_not_corrected_for_a_profiler():
     )
 
 
-def test_what_a_profiler_adds_is_not_taken_from_the_head_beyond_what_it_has():
+def test_what_a_profiler_adds_is_not_taken_from_the_head():
     """Else the rest of what it adds would be in no entry, and all predictions too high."""
     rng = np.random.default_rng(7)
     networks, truth = make_networks(rng, 60, overhead_ms=0.05, constant_ms=-1.5, n_slots=12)
