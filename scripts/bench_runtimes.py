@@ -4,7 +4,7 @@
 
 A LUT of each runtime and precision is built by the runtime's own method and held against whole
 networks. Then the int8 LUT of a runtime is compared with its fp32 one, choice by choice. Resumable:
-with --folder, run the same command again.
+with --folder, run the same command again. With --devices, the file keeps its rows of other devices.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hot.devices import make_device
-from hot.files import write_json
+from hot.files import read_json, write_json
 from hot.lut import build_lut, check_lut, compare_luts
 from hot.records import Lut, provenance, to_document
 from hot.space import Space, load_space
@@ -40,6 +40,9 @@ def main() -> None:
                 luts.append(lut)
             comparisons.append(compare(name, space, *luts))
     if options.out:
+        old = read_json(options.out, "results") if options.out.is_file() else {}
+        rows = [*_others(old, "results", options.devices), *rows]
+        comparisons = [*_others(old, "int8_against_fp32", options.devices), *comparisons]
         document = {
             "command": "python scripts/bench_runtimes.py --out scripts/results/runtimes.json",
             "options": {k: v for k, v in vars(options).items() if not isinstance(v, Path)},
@@ -49,6 +52,11 @@ def main() -> None:
             "int8_against_fp32": comparisons,
         }
         write_json(options.out, document)
+
+
+def _others(old: dict[str, Any], part: str, devices: list[str]) -> list[dict[str, Any]]:
+    """The rows of an earlier file that are not of these devices."""
+    return [row for row in old.get(part, []) if row["name"] not in devices]
 
 
 def build_and_check(
@@ -72,6 +80,7 @@ def build_and_check(
         "worst_error": round(check.worst_error, 4),
         "bias": round(check.bias, 4),
         "spearman": round(check.spearman, 4),
+        "date": check.date,
     }
     is_good = check.mean_error <= LARGEST_ERROR
     print(f"{name} {precision}: {check}{'' if is_good else ' (MISSED)'}", flush=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from hot.deploy import deploy, layer_noise, load_bundle
 from hot.devices import Compiler, make_device
-from hot.errors import DeployError, InputError
+from hot.errors import DeployError, DeviceError, InputError
 from hot.records import Deployment, RunFolder, part_of
 from hot.space import Shape
 
@@ -144,7 +144,7 @@ def test_fp32_agrees_with_torch_and_a_compilers_files_join_the_bundle(
 
 def test_a_precision_that_the_format_does_not_have_is_refused(trained, data, litert, settings):
     run, candidate, result = trained
-    with pytest.raises(InputError, match="unknown precision 'fp16'"):
+    with pytest.raises(DeviceError, match=r"does not run 'fp16'; it runs fp32, int8"):
         deploy(run, candidate, result, data, litert, "fp16", settings)
 
 
