@@ -483,15 +483,16 @@ def runtimes(document: dict[str, Any]) -> list[str]:
         "",
         f"`{document['command']}`: LUTs of {document['space']}, each checked on "
         f"{document['options']['networks']} networks it has not seen (target for LiteRT and "
-        f"OpenVINO: 5 %). {where(document)}",
+        "OpenVINO: 5 %). The networks take 0.2 to 0.6 ms, and this machine's own speed moved by 5 "
+        f"to 30 % within minutes, which is in these errors. {where(document)}",
         "",
-        "| device | precision | method | mean error | worst | Spearman |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| device | precision | method | mean error | worst | Spearman | checked |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in document["results"]:
         lines.append(
             f"| `{row['name']}` | {row['precision']} | {row['method']} | {row['mean_error']:.1%} | "
-            f"{row['worst_error']:.1%} | {row['spearman']:.3f} |"
+            f"{row['worst_error']:.1%} | {row['spearman']:.3f} | {row['date']} |"
         )
     lines += [
         "",
