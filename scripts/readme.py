@@ -483,8 +483,9 @@ def runtimes(document: dict[str, Any]) -> list[str]:
         "",
         f"`{document['command']}`: LUTs of {document['space']}, each checked on "
         f"{document['options']['networks']} networks it has not seen (target for LiteRT and "
-        "OpenVINO: 5 %). The networks take 0.2 to 0.6 ms, and this machine's own speed moved by 5 "
-        f"to 30 % within minutes, which is in these errors. {where(document)}",
+        "OpenVINO: 5 %). The rows are of several runs. The networks take 0.2 to 0.6 ms, and this "
+        "machine's own speed moved by 5 to 30 % within minutes, which is in these errors. "
+        f"{where(document)}",
         "",
         "| device | precision | method | mean error | worst | Spearman | checked |",
         "| --- | --- | --- | --- | --- | --- | --- |",
