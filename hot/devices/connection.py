@@ -131,12 +131,12 @@ class Connection:
             ServerLostError: no answer for `timeout_s`.
             DeviceError: certificate, token or role refused, or this is no profiling server.
         """
-        response = self._settle(method, path, document, content, wait_s, timeout_s)
-        return _read(response, self.access)
+        request = _Request(method, path, document, content, wait_s)
+        return _read(self._settle(request, timeout_s), self.access)
 
     def fetch(self, path: str) -> bytes | None:
         """The bytes at `path`, or None where the server does not keep them; raises as `ask`."""
-        response = self._settle("GET", path)
+        response = self._settle(_Request("GET", path))
         if response.status_code == 200:
             return response.content
         answer = _read(response, self.access)
@@ -144,15 +144,7 @@ class Connection:
             return None
         raise DeviceError(f"{self.access.base}{path}: {answer.status} {answer.message}")
 
-    def _settle(
-        self,
-        method: str,
-        path: str,
-        document: object = None,
-        content: bytes | None = None,
-        wait_s: float = 0.0,
-        timeout_s: float | None = None,
-    ) -> httpx.Response:
+    def _settle(self, request: "_Request", timeout_s: float | None = None) -> httpx.Response:
         """The response to a request, repeated until there is one that will not pass."""
         patience_s = self.access.timeout_s if timeout_s is None else timeout_s
         start = well_until = time.monotonic()  # a server that says "too many requests" is well
@@ -160,7 +152,7 @@ class Connection:
         is_told = False
         while True:
             check_interrupt()
-            response, reason = self._try(method, path, document, content, wait_s)
+            response, reason = self._try(request)
             if response is not None and not _may_pass(response):
                 return response
             is_busy = response is not None and response.status_code == _TOO_MANY
@@ -181,19 +173,18 @@ class Connection:
             well_until = time.monotonic() if is_busy else well_until
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _try(
-        self, method: str, path: str, document: object, content: bytes | None, wait_s: float
-    ) -> tuple[httpx.Response | None, str]:
+    def _try(self, request: "_Request") -> tuple[httpx.Response | None, str]:
         """A response, or None; and what is wrong where it does not settle the request."""
-        headers = {} if content is None else {"Content-Type": "application/octet-stream"}
-        limit = httpx.Timeout(_ANSWER_S + wait_s, connect=_CONNECT_S)
-        params = {"wait_s": f"{wait_s:g}"} if wait_s else None
+        is_file = request.content is not None
+        headers = {"Content-Type": "application/octet-stream"} if is_file else {}
+        limit = httpx.Timeout(_ANSWER_S + request.wait_s, connect=_CONNECT_S)
+        params = {"wait_s": f"{request.wait_s:g}"} if request.wait_s else None
         try:
             response = self._client.request(
-                method,
-                path,
-                json=document,
-                content=content,
+                request.method,
+                request.path,
+                json=request.document,
+                content=request.content,
                 headers=headers,
                 params=params,
                 timeout=limit,
@@ -223,6 +214,17 @@ class Connection:
 
 
 _NOT_ENCRYPTED = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked; see `Connection.ask`."""
+
+    method: str
+    path: str
+    document: object = None
+    content: bytes | None = None
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True)

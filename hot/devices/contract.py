@@ -59,6 +59,10 @@ class Device(Protocol):
         """The same of many artifacts, interleaved; in the order of the artifacts."""
 
 
+# What a compiled file may be called: a name from another machine leads out of no folder.
+FILE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+
+
 @runtime_checkable
 class Compiler(Protocol):
     """A device that may make files of an artifact which its hardware runs, or that tell of it."""
@@ -66,7 +70,7 @@ class Compiler(Protocol):
     def compile(self, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
         """The files written to `folder`, under names that the artifact's folder does not have.
 
-        None where a device of another machine turns out to make no files.
+        There are no files where a device of another machine turns out to make none.
 
         Raises:
             DeployError: the artifact cannot be compiled for this device; says why.

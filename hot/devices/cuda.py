@@ -113,8 +113,7 @@ class _CudaRuntime:
             "use_tf32": str(int(tf32)),
             "cudnn_conv_algo_search": "EXHAUSTIVE",
         }
-        ort.preload_dlls()
-        self._require_libraries()
+        _require_libraries()
 
     def open(self, artifact: Artifact, rng: np.random.Generator) -> Run:
         """A session with input and output on the GPU, its kernels as one graph."""
@@ -122,7 +121,7 @@ class _CudaRuntime:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        session = self._session(str(artifact.path), options)
+        session = _session(str(artifact.path), (PROVIDER, self._provider), options)
         (entry,), (exit_,) = session.get_inputs(), session.get_outputs()
         image = rng.standard_normal(artifact.input_shape).astype(np.float32)
         binding = session.io_binding()
@@ -142,33 +141,38 @@ class _CudaRuntime:
         self._captured.append((session, binding))  # the graph works on what these two own
         return lambda: self._stream.time_ms(launch)
 
-    def _session(self, model: str | bytes, options: Any) -> Any:
-        """A session that never goes on without the GPU."""
-        return ort.InferenceSession(
-            model, options, providers=[(PROVIDER, self._provider)], enable_fallback=0
-        )
-
-    def _require_libraries(self) -> None:
-        """Raise `DeviceError` where the provider's own libraries cannot be loaded."""
-        value = helper.make_tensor_value_info
-        graph = helper.make_graph(
-            [helper.make_node("Relu", ["x"], ["y"])],
-            "probe",
-            [value("x", TensorProto.FLOAT, [1])],
-            [value("y", TensorProto.FLOAT, [1])],
-        )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-        ).SerializeToString()
-        if PROVIDER not in self._session(model, ort.SessionOptions()).get_providers():
-            raise DeviceError(
-                "ONNX Runtime's CUDA provider cannot load its libraries (cuBLAS, cuDNN): "
-                "pip install 'onnxruntime-gpu[cuda,cudnn]'"
-            )
-
     def open_profiled(self, artifact: Artifact, rng: np.random.Generator, folder: Path) -> None:
         """Nothing: nodes inside a graph are not timed."""
         return None
+
+
+def _session(model: str | bytes, provider: Any, options: Any = None) -> Any:
+    """A session that never goes on without the GPU."""
+    return ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
+
+
+@cache
+def _require_libraries() -> None:
+    """Load the provider's own libraries, once.
+
+    Raises:
+        DeviceError: they cannot be loaded.
+    """
+    ort.preload_dlls()
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "probe",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    if PROVIDER not in _session(model, PROVIDER).get_providers():
+        raise DeviceError(
+            "ONNX Runtime's CUDA provider cannot load its libraries (cuBLAS, cuDNN): "
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        )
 
 
 @cache

@@ -155,15 +155,12 @@ class Farm:
                         self._look_again(server, work)
                     else:
                         self._step(server, work, artifacts, settings)
-                except ServerLostError as error:
+                except HotError as error:
                     work.give_back(server)
                     if not work.is_over:
                         self._leave_out(server, str(error))
-                except HotError as error:  # it would refuse the next job, too
-                    work.give_back(server)
-                    if not work.is_over:
-                        self._leave_out(server, str(error))
-                    return work.looked(server)
+                    if not isinstance(error, ServerLostError):  # it would refuse the next job, too
+                        return work.looked(server)
         except BaseException as error:  # a bug must end the work, not this thread alone
             work.fail(error)
 

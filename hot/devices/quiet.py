@@ -71,6 +71,16 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
+def wait_for_lock(handle: int, reason: str) -> None:
+    """Lock an open file until it is closed; where another process has it, wait and say why."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting: %s", reason)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+
+
 @contextlib.contextmanager
 def _turn() -> Iterator[None]:
     try:
@@ -79,12 +89,7 @@ def _turn() -> Iterator[None]:
         yield
         return
     try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("waiting: another process measures on this machine (it holds %s)", _LOCK)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for_lock(handle, f"another process measures on this machine (it holds {_LOCK})")
         yield
     finally:
         os.close(handle)

@@ -21,7 +21,7 @@ from hot.devices.connection import (
     parse_url,
     read_token,
 )
-from hot.devices.contract import Settings
+from hot.devices.contract import FILE_NAME, Settings
 from hot.errors import DeployError, DeviceError, InputError, unknown_name
 from hot.files import atomic_path, sha256, validate
 from hot.interrupt import check_interrupt
@@ -40,8 +40,7 @@ _REFUSED = (400, 411, 413, 415)  # by what the artifact is
 class CompiledFile(BaseModel):
     """A file that a server compiled, named after `model`."""
 
-    # A name from another machine must not lead out of the folder it is written to.
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=FILE_NAME)]
     sha256: str
 
 

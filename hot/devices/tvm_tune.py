@@ -13,14 +13,9 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule
 from tvm_ffi import structural_hash
 
-from hot.devices.quiet import undisturbed
+from hot.devices.quiet import undisturbed, wait_for_lock
 from hot.errors import InputError, StorageError
 from hot.files import read_json, write_json
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # not a POSIX system: processes do not wait for one another there
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 120.0  # of building or running one round; a busy machine starts workers slowly
@@ -80,12 +75,7 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write the records of TVM in {folder}: {error}") from error
     try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("waiting: another process tunes for the same target (in %s)", folder)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for_lock(handle, f"another process tunes for the same target (in {folder})")
         yield
     finally:
         os.close(handle)

@@ -73,9 +73,10 @@ def check_luts(
 
 def networks_used(lut: Lut) -> set[str]:
     """Keys of what the LUT was built from, and of the networks that corrected its table."""
-    is_corrected = lut.corrected is not None and lut.check is not None
-    corrected_by = lut.check.architectures if is_corrected and lut.check is not None else ()
-    return {*lut.jobs, *lut.sentinels, *corrected_by}
+    used = {*lut.jobs, *lut.sentinels}
+    if lut.corrected is not None and lut.check is not None:
+        used.update(lut.check.architectures)
+    return used
 
 
 def count_unseen(lut: Lut, space: Space) -> int:

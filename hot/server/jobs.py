@@ -3,7 +3,7 @@
 import json
 import threading
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -166,7 +166,8 @@ class Jobs:
                     raise Refusal("job_unknown", f"there is no job {wanted.after} to go on from")
                 query = query.where(JobRow.number < last)
             rows = list(session.scalars(query))
-            shown = [_brief(_document(session, row)) for row in rows[: wanted.limit]]
+            offers = _count_offers(session)
+            shown = [_brief(_document(session, row, offers)) for row in rows[: wanted.limit]]
         return shown, shown[-1]["id"] if len(rows) > wanted.limit else None
 
     def cancel(self, job: str) -> Document | None:
@@ -297,21 +298,21 @@ def _ahead(row: JobRow) -> Select[Any]:
     )
 
 
-def _n_servers(session: Session, device_key: str) -> int:
-    """How many running servers offer a device."""
-    return sum(
-        device_key in json.loads(keys) for keys in session.scalars(select(ServerRow.devices))
-    )
+def _count_offers(session: Session) -> Counter[str]:
+    """How many running servers offer each device, by its key."""
+    offers = session.scalars(select(ServerRow.devices))
+    return Counter(key for keys in offers for key in set(json.loads(keys)))
 
 
-def _document(session: Session, row: JobRow) -> Document:
+def _document(session: Session, row: JobRow, offers: Counter[str] | None = None) -> Document:
+    """A job as clients see it; `offers`, of all servers, where many are shown."""
     result = position = servers = None
     if row.status == DONE:
         text = session.scalar(select(ResultRow.result).where(ResultRow.key == row.key))
         result = None if text is None else json.loads(text)
     elif row.status == QUEUED:
         position = 1 + (session.scalar(_ahead(row)) or 0)
-        servers = _n_servers(session, row.device_key)
+        servers = (_count_offers(session) if offers is None else offers)[row.device_key]
     return {
         "id": row.id,
         "status": row.status,

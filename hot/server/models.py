@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hot.devices import Settings
+from hot.devices.contract import FILE_NAME
 
 
 def _whole(value: object) -> object:
@@ -14,7 +15,6 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-FILE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 Integer = Annotated[int, BeforeValidator(_whole)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", examples=["9f" * 32])]
 FileName = Annotated[str, Field(pattern=FILE_NAME, max_length=200, examples=["model_vela.tflite"])]

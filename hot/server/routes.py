@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from hot.devices.contract import FILE_NAME
 from hot.errors import unknown_name
 from hot.records import to_document
 from hot.server.access import require
@@ -15,7 +16,6 @@ from hot.server.events import events, wait_for_end
 from hot.server.health import Health
 from hot.server.jobs import Document, Filter, Refusal
 from hot.server.models import (
-    FILE_NAME,
     ArtifactDocument,
     DeviceList,
     HealthDocument,
